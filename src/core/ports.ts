@@ -569,6 +569,7 @@ export interface ChainKey {
 
 /** All that is recorded of one (event, node), locked until the change is committed. */
 export interface RecordedChain {
+  nodeCode: string;
   event: Event;
   eventState: EventState;
   /** The highest generation that the chain or one of its deliveries has; 1 when nothing was raised yet. */
