@@ -1,0 +1,111 @@
+const BUILT_IN = { dependencyTypes: ['core'] };
+
+/** Only `folder` may import a library of the outside world. */
+function ownedBy(library, folder) {
+  return {
+    name: `${library.replace(/\W+/g, '-')}-has-one-owner`,
+    comment: `${library} is used in one place only, so that it can be replaced there.`,
+    severity: 'error',
+    from: { pathNot: folder },
+    to: { path: `(^|/)node_modules/(${library})/` },
+  };
+}
+
+/** An edge meets the world on one side and the core on the other, and never another edge. */
+function edge(name, further = []) {
+  const allowed = [`^src/${name}/`, '^src/core/', ...further];
+  return {
+    name: `${name}-meets-core-only`,
+    comment: 'Edges import the core and never each other; they meet in src/compose.ts.',
+    severity: 'error',
+    from: { path: `^src/${name}/` },
+    to: { path: '^(src|sdk|migrations|ormconfig)', pathNot: allowed },
+  };
+}
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-cycles',
+      comment: 'Files that need each other are one file, or hide a third.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-orphans',
+      comment: 'A file that nothing imports and that imports nothing is left over.',
+      severity: 'error',
+      from: { orphan: true },
+      to: {},
+    },
+    {
+      name: 'nothing-unresolved',
+      comment: 'What is imported exists.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'no-undeclared-package',
+      comment: 'Every package that is imported stands in package.json; what runs needs no development package.',
+      severity: 'error',
+      from: {},
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'core-imports-core-only',
+      comment: 'src/core is what an event centre is: plain TypeScript and built-ins of Node.',
+      severity: 'error',
+      from: { path: '^src/core/' },
+      to: { pathNot: '^src/core/', dependencyTypesNot: BUILT_IN.dependencyTypes },
+    },
+    edge('http', ['^sdk/']),
+    edge('callback', ['^sdk/']),
+    edge('broker'),
+    edge('store', ['^migrations/']),
+    edge('schema'),
+    {
+      name: 'sdk-stands-alone',
+      comment: 'The SDK is a package of its own and imports nothing of the centre.',
+      severity: 'error',
+      from: { path: '^sdk/' },
+      to: { path: '^(src|migrations|ormconfig)' },
+    },
+    {
+      name: 'migrations-import-nothing-of-ours',
+      comment: 'Migrations are append-only: nothing that changes later may change them.',
+      severity: 'error',
+      from: { path: '^migrations/' },
+      to: { path: '^(src|sdk)/' },
+    },
+    {
+      name: 'composition-is-the-top',
+      comment: 'Only the entry points import what wires everything together.',
+      severity: 'error',
+      from: { pathNot: '^src/(compose|main)\\.ts$|^src/compose/' },
+      to: { path: '^src/(compose|main)\\.ts$|^src/compose/' },
+    },
+    ownedBy('express|helmet|swagger-ui-dist', '^src/http/'),
+    ownedBy('amqplib', '^src/broker/'),
+    ownedBy('typeorm|mysql2', '^(src/store/|migrations/|ormconfig\\.ts$)'),
+    ownedBy('better-sqlite3', '^src/(store|broker)/'),
+    ownedBy('undici', '^src/callback/'),
+    ownedBy('ajv|ajv-formats', '^src/schema/'),
+    ownedBy('prom-client', '^src/(metrics\\.ts$|http/)'),
+    ownedBy('winston', '^src/log\\.ts$'),
+    ownedBy('yaml', '^src/config\\.ts$'),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)dist/' },
+    tsPreCompilationDeps: true,
+    combinedDependencies: false,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};
