@@ -1,10 +1,8 @@
 /** Starting, asking and ending the bench's child processes. */
-import { fork, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const START_MS = 60_000;
 const ANSWER_MS = 600_000;
 
 /** A child that runs a TypeScript file of the bench and talks by messages. */
@@ -53,62 +51,6 @@ export function end(child: ChildProcess): Promise<void> {
     });
     if (child.connected) child.disconnect();
     child.kill('SIGTERM');
-  });
-}
-
-export interface RunningCentre {
-  url: string;
-  pid: number;
-  token: string;
-  stop(): Promise<void>;
-}
-
-/** Starts `event-center serve` as built, with these variables, in a data folder of its own. */
-export async function startCentre(environment: Record<string, string>): Promise<RunningCentre> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'event-center-bench-'));
-  const token = 'bench-admin-token-0123456789';
-  const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'dist', 'src', 'main.js'), 'serve'], {
-    env: {
-      ...process.env,
-      EVENT_CENTER_PORT: '0',
-      EVENT_CENTER_DATA_DIR: dataDir,
-      EVENT_CENTER_ADMIN_TOKEN: token,
-      EVENT_CENTER_MASTER_KEY: '00'.repeat(32),
-      EVENT_CENTER_AUTO_MIGRATE: 'true',
-      EVENT_CENTER_LOG_LEVEL: 'warn',
-      ...environment,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const url = await readyUrl(child);
-  return {
-    url,
-    pid: child.pid as number,
-    token,
-    stop: async () => {
-      await end(child);
-      rmSync(dataDir, { recursive: true, force: true });
-    },
-  };
-}
-
-function readyUrl(child: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const timer = setTimeout(() => {
-      reject(new Error(`the centre was not ready after ${START_MS} ms`));
-    }, START_MS);
-    child.stdout?.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      const url = /event-center ready (\S+)/.exec(text)?.[1];
-      if (url === undefined) return;
-      clearTimeout(timer);
-      resolve(url);
-    });
-    child.once('exit', (code) => {
-      clearTimeout(timer);
-      reject(new Error(`the centre ended with ${String(code)}`));
-    });
   });
 }
 

@@ -4,7 +4,8 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ChildProcess } from 'node:child_process';
-import { end, forkBench, nextMessage, startCentre, watchMemory } from './children.js';
+import { startCentreProcess } from '../test/support/centre-process.js';
+import { end, forkBench, nextMessage, watchMemory } from './children.js';
 import { measure, median, type Figures, type Target } from './measure.js';
 import type { ReceiverReport } from './protocol.js';
 import { registerBench } from './registration.js';
@@ -146,7 +147,7 @@ async function withCentre(kind: 'centre' | 'embedded', nodes: string[][], work: 
           EVENT_CENTER_BROKER_PREFIX: broker.prefix,
           EVENT_CENTER_DATABASE_URL: database.url,
         };
-  const centre = await startCentre(environment);
+  const centre = await startCentreProcess({ environment });
   try {
     const { appId, appKey } = await registerBench(centre, nodes);
     return await work({ url: centre.url, appId, appKey }, centre.pid);

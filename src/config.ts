@@ -8,7 +8,9 @@ const DAY_MS = 24 * HOUR_MS;
 
 const flag = z.union([
   z.boolean(),
-  z.enum(['true', 'false', '1', '0', 'on', 'off', 'yes', 'no']).transform((text) => ['true', '1', 'on', 'yes'].includes(text)),
+  z
+    .enum(['true', 'false', '1', '0', 'on', 'off', 'yes', 'no'])
+    .transform((text) => ['true', '1', 'on', 'yes'].includes(text)),
 ]);
 const whole = (min: number, max: number = Number.MAX_SAFE_INTEGER) => z.coerce.number().int().min(min).max(max);
 const delayMs = whole(1, 7 * DAY_MS);
@@ -34,7 +36,11 @@ const configSchema = z.strictObject({
   /** Folder for what the process keeps itself: the embedded broker, SQLite, the generated master key, the registry snapshot. */
   dataDir: z.string().min(1).default('data'),
   /** 32 bytes in hex that encrypt secrets at rest. */
-  masterKey: z.string().regex(/^[0-9a-fA-F]{64}$/, MASTER_KEY_RULE).nullable().default(null),
+  masterKey: z
+    .string()
+    .regex(/^[0-9a-fA-F]{64}$/, MASTER_KEY_RULE)
+    .nullable()
+    .default(null),
   /** Bearer token that is `admin` without standing in the database. */
   adminToken: z.string().min(16, 'expected at least 16 characters').nullable().default(null),
   http: z
@@ -42,16 +48,25 @@ const configSchema = z.strictObject({
       host: z.string().min(1).default('127.0.0.1'),
       port: whole(0, 65_535).default(8080),
       /** Path before `/eventmanager/…`. */
-      contextPath: z.string().regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'expected a path such as /event, without a slash at its end').default('/event'),
+      contextPath: z
+        .string()
+        .regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'expected a path such as /event, without a slash at its end')
+        .default('/event'),
     })
     .prefault({}),
   broker: z
     .strictObject({
       url: z
         .string()
-        .refine(isBrokerUrl, 'expected embedded:, or amqp(s)://user:password@host:port/vhost, several separated by commas')
+        .refine(
+          isBrokerUrl,
+          'expected embedded:, or amqp(s)://user:password@host:port/vhost, several separated by commas',
+        )
         .default('embedded:'),
-      prefix: z.string().regex(/^[A-Za-z0-9._-]{1,40}$/, 'expected 1 to 40 of A-Z a-z 0-9 . _ -').default('ec.'),
+      prefix: z
+        .string()
+        .regex(/^[A-Za-z0-9._-]{1,40}$/, 'expected 1 to 40 of A-Z a-z 0-9 . _ -')
+        .default('ec.'),
       connectTimeoutMs: whole(100, 60_000).default(5_000),
       confirmTimeoutMs: whole(100, 60_000).default(5_000),
       heartbeatSeconds: whole(1, 300).default(5),
@@ -130,7 +145,13 @@ const CONFIG_FILE_VARIABLE = 'EVENT_CENTER_CONFIG';
 
 /** The environment variable of an option, such as `EVENT_CENTER_INGEST_MAX_BODY_BYTES` for `ingest.maxBodyBytes`. */
 export function environmentName(path: string): string {
-  return ENVIRONMENT_ALIASES[path] ?? `EVENT_CENTER_${path.replace(/([A-Z])/g, '_$1').replaceAll('.', '_').toUpperCase()}`;
+  return (
+    ENVIRONMENT_ALIASES[path] ??
+    `EVENT_CENTER_${path
+      .replace(/([A-Z])/g, '_$1')
+      .replaceAll('.', '_')
+      .toUpperCase()}`
+  );
 }
 
 /** Dotted paths of all options. */
@@ -178,7 +199,10 @@ function complete(parsed: ParsedConfig): Config {
   const sqlite = url.startsWith('sqlite:');
   if (embedded && parsed.role !== 'all') {
     throw invalidConfig([
-      { path: 'role (EVENT_CENTER_ROLE)', message: 'expected all: the embedded broker lives in one process; use RabbitMQ for several' },
+      {
+        path: 'role (EVENT_CENTER_ROLE)',
+        message: 'expected all: the embedded broker lives in one process; use RabbitMQ for several',
+      },
     ]);
   }
   if (parsed.masterKey === null && !(embedded && sqlite)) {

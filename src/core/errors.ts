@@ -21,7 +21,11 @@ const ERROR_TABLE = {
   TIMESTAMP_EXPIRED: { status: 401, retryable: false, title: 'The timestamp is missing or too far away' },
   UNKNOWN_EVENT_TYPE: { status: 422, retryable: false, title: 'The event type is not registered' },
   NOT_OWNER: { status: 403, retryable: false, title: 'The application does not own the event type' },
-  SCHEMA_MISMATCH: { status: 422, retryable: false, title: 'The payload does not satisfy the schema of its event type' },
+  SCHEMA_MISMATCH: {
+    status: 422,
+    retryable: false,
+    title: 'The payload does not satisfy the schema of its event type',
+  },
   CONFIG_INVALID: { status: 500, retryable: false, title: 'The configuration is wrong' },
   INTERNAL: { status: 500, retryable: false, title: 'Something broke on our side' },
 } as const;

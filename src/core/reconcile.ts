@@ -22,7 +22,9 @@ const TOPOLOGY_GRACE_MS = 10 * 60_000;
  */
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
+  /** What was removed at `#removedAt`, a registry version. */
   readonly #removed = new Set<string>();
+  #removedAt = -1;
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
@@ -55,14 +57,16 @@ export class Reconciler {
     const cutoff = now - longestDelayMs - TOPOLOGY_GRACE_MS;
     const ended = data.revisions.filter((revision) => revision.closedAt !== null && revision.closedAt < cutoff);
     const obsolete = obsoleteTopology(data, ended);
+    if (this.#removedAt !== data.version) this.#removed.clear();
+    this.#removedAt = data.version;
     for (const binding of obsolete.bindings) {
-      await this.#once(`binding ${binding.kind} ${binding.nodeCode} ${binding.eventTypeId} ${data.version}`, async () => {
+      await this.#once(`binding ${binding.kind} ${binding.nodeCode} ${binding.eventTypeId}`, async () => {
         await broker.unbind(binding, binding.eventTypeId);
         return true;
       });
     }
     for (const queue of obsolete.queues) {
-      await this.#once(`queue ${queue.kind} ${queue.nodeCode} ${data.version}`, () => broker.deleteNodeQueue(queue));
+      await this.#once(`queue ${queue.kind} ${queue.nodeCode}`, () => broker.deleteNodeQueue(queue));
     }
     await store.pruneRevisions(now - this.#deps.keepRevisionsMs);
   }

@@ -38,7 +38,9 @@ export function obsoleteTopology(
   ended: ListenerRevision[],
 ): { bindings: (NodeQueue & { eventTypeId: string })[]; queues: NodeQueue[] } {
   const needed = topologyOf(data, []).nodeQueues;
-  const bound = new Set(needed.flatMap((queue) => queue.eventTypeIds.map((id) => `${queue.kind} ${queue.nodeCode} ${id}`)));
+  const bound = new Set(
+    needed.flatMap((queue) => queue.eventTypeIds.map((id) => `${queue.kind} ${queue.nodeCode} ${id}`)),
+  );
   const existing = new Set(needed.map((queue) => `${queue.kind} ${queue.nodeCode}`));
   const bindings = new Map<string, NodeQueue & { eventTypeId: string }>();
   const queues = new Map<string, NodeQueue>();

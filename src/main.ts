@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { serve, migrate } from './compose.js';
+import { loadConfig, type Config } from './config.js';
+import { EventCenterError } from './core/errors.js';
+
+const USAGE = `event-center <command> [--config FILE]
+
+  serve          accept, deliver and record events until SIGINT or SIGTERM (the default)
+  migrate        bring the database's tables up to date, then end
+  check-config   read the configuration, print it without its secrets, then end
+
+Every option: config/default.yaml. Environment variables override the file named by --config or EVENT_CENTER_CONFIG.
+`;
+
+const EXIT_USAGE = 2;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  });
+  const [command = 'serve', ...rest] = positionals;
+  if (values.help === true) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (rest.length > 0 || !['serve', 'migrate', 'check-config'].includes(command)) {
+    process.stderr.write(`event-center: there is no command "${positionals.join(' ')}"\n\n${USAGE}`);
+    return EXIT_USAGE;
+  }
+  const config = loadConfig(process.env, values.config);
+  if (command === 'check-config') {
+    process.stdout.write(`${JSON.stringify(withoutSecrets(config), null, 2)}\n`);
+    return 0;
+  }
+  if (command === 'migrate') {
+    const applied = await migrate(config);
+    process.stdout.write(applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`);
+    return 0;
+  }
+  return runUntilSignal(config);
+}
+
+/** Serves until a signal; a second signal ends at once. */
+async function runUntilSignal(config: Config): Promise<number> {
+  const signalled = new Promise<NodeJS.Signals>((resolve) => {
+    let seen = false;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (seen) process.exit(1);
+        seen = true;
+        resolve(signal);
+      });
+    }
+  });
+  const centre = await serve(config, (line) => process.stdout.write(`${line}\n`), signalled);
+  await signalled;
+  await centre.stop();
+  return 0;
+}
+
+function withoutSecrets(config: Config): unknown {
+  const hide = (text: string | null): string | null => (text === null ? null : '***');
+  const hidePassword = (url: string): string => url.replace(/(:\/\/[^:/@]*):[^@/]*@/g, '$1:***@');
+  return {
+    ...config,
+    masterKey: hide(config.masterKey),
+    adminToken: hide(config.adminToken),
+    broker: { ...config.broker, url: hidePassword(config.broker.url) },
+    database: { ...config.database, url: hidePassword(config.database.url) },
+  };
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`event-center: ${error instanceof EventCenterError ? error.message : describe(error)}\n`);
+    process.exitCode = 1;
+  },
+);
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,63 @@
+import type { CentreClient } from '../support/centre-client.js';
+import type { SendRecord } from './ledger.js';
+
+export interface LoadOptions {
+  app: { appId: string; appKey: string };
+  sourceId: string;
+  eventType: string;
+  events: number;
+  /** Sends at a time. */
+  connections: number;
+  /** Events per second; absent sends as fast as the answers come. */
+  ratePerSecond?: number;
+  /** Where to send; asked before each send, so that a run can go on against a restarted process. */
+  client: () => CentreClient;
+  /** Ends the run early. */
+  until?: () => boolean;
+}
+
+/** Sends numbered events and notes what was answered. Never repeats a send: each answer stands for itself. */
+export async function sendLoad(options: LoadOptions): Promise<SendRecord[]> {
+  const records: SendRecord[] = [];
+  const startedAt = Date.now();
+  let next = 0;
+
+  async function sender(): Promise<void> {
+    for (let number = next++; number < options.events && options.until?.() !== true; number = next++) {
+      if (options.ratePerSecond !== undefined) await waitUntil(startedAt + (number * 1000) / options.ratePerSecond);
+      records.push(await sendOne(options, number));
+    }
+  }
+
+  await Promise.all(Array.from({ length: options.connections }, sender));
+  return records;
+}
+
+async function sendOne(options: LoadOptions, number: number): Promise<SendRecord> {
+  const sentAt = Date.now();
+  try {
+    const answer = await options.client().send(options.app, {
+      sourceID: options.sourceId,
+      eventType: options.eventType,
+      userObject: JSON.stringify({ number }),
+    });
+    return {
+      number,
+      sentAt,
+      answeredAt: Date.now(),
+      httpStatus: answer.httpStatus,
+      accepted: answer.status === 1,
+      code: answer.code,
+      eventId: answer.eventId,
+    };
+  } catch (error) {
+    await waitUntil(Date.now() + 50);
+    const code = error instanceof Error ? error.message : String(error);
+    return { number, sentAt, answeredAt: Date.now(), httpStatus: 0, accepted: false, code, eventId: null };
+  }
+}
+
+function waitUntil(at: number): Promise<void> {
+  const ms = at - Date.now();
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,62 @@
+import { closeAndCompare, waitForDelivery } from '../closing.js';
+import { sendLoad } from '../generator.js';
+import type { RunReport } from '../run-report.js';
+import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
+
+const OUTAGE_MS = 20_000;
+
+/** MariaDB stopped for 20 s under load and started again. */
+export async function databaseStopped(setting: Setting, report: RunReport): Promise<void> {
+  const centre = await setting.startCentre('all');
+  const client = setting.client(centre);
+  const registered = await register(setting, client, { nodes: 2, listenersPerNode: 2 });
+  let over = false;
+  const sending = sendLoad({
+    app: registered.app,
+    sourceId: SOURCE_ID,
+    eventType: EVENT_TYPE,
+    events: 1_000_000,
+    connections: 16,
+    ratePerSecond: 200,
+    client: () => client,
+    until: () => over,
+  });
+  await pause(5_000);
+  await setting.database.stop();
+  const stoppedAt = Date.now();
+  await pause(OUTAGE_MS / 2);
+  const ready = await fetch(`${centre.url}/readyz`);
+  report.require(
+    '/readyz answers 200 and names the database',
+    ready.status === 200,
+    `${ready.status} ${await ready.text()}`,
+  );
+  await pause(OUTAGE_MS - (Date.now() - stoppedAt));
+  const delivered = setting.receivers.calls.filter((call) => call.at > stoppedAt + 1_000).length;
+  const startedAt = Date.now();
+  await setting.database.start();
+  await pause(5_000);
+  over = true;
+  const sends = await sending;
+  const during = sends.filter((send) => send.sentAt > stoppedAt && send.answeredAt < startedAt);
+  report.require(
+    'sending went on while the database was away',
+    during.length > 1_000 && during.every((send) => send.accepted),
+    `${during.filter((send) => send.accepted).length} of ${during.length} accepted`,
+  );
+  report.require('delivering went on while the database was away', delivered > 4_000, `${delivered} calls`);
+  const owedBy = () => registered.listeners;
+  await waitForDelivery(setting.receivers, sends, owedBy, 60_000);
+  const ledger = await closeAndCompare(report, {
+    sends,
+    receivers: setting.receivers,
+    owedBy,
+    client,
+    timeoutMs: 60_000,
+  });
+  report.require('no call was repeated', ledger.repeats.length === 0, `${ledger.repeats.length} repeats`);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+}

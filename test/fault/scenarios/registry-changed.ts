@@ -1,0 +1,121 @@
+import { until } from '../../support/until.js';
+import { waitForDelivery } from '../closing.js';
+import { sendLoad } from '../generator.js';
+import { closeLedger, type ListenerName, type SendRecord } from '../ledger.js';
+import type { RunReport } from '../run-report.js';
+import { EVENT_TYPE, SOURCE_ID, addListener, register, type Setting } from '../setting.js';
+
+/**
+ * A node with a listener is added, and later another listener deleted, in the middle of load through two api
+ * processes and two workers. Who is owed an event is decided by the registry version that the event was stamped with.
+ */
+export async function registryChanged(setting: Setting, report: RunReport): Promise<void> {
+  const apis = [await setting.startCentre('api'), await setting.startCentre('api')];
+  await setting.startCentre('worker');
+  await setting.startCentre('worker');
+  const clients = apis.map((api) => setting.client(api));
+  const [client] = clients as [(typeof clients)[number]];
+  const registered = await register(setting, client, { nodes: 2, listenersPerNode: 1 });
+  let over = false;
+  let turn = 0;
+  const sending = sendLoad({
+    app: registered.app,
+    sourceId: SOURCE_ID,
+    eventType: EVENT_TYPE,
+    events: 1_000_000,
+    connections: 16,
+    ratePerSecond: 400,
+    client: () => clients[(turn += 1) % clients.length] as (typeof clients)[number],
+    until: () => over,
+  });
+  await pause(3_000);
+  const addStartedAt = Date.now();
+  await client.must('POST', '/nodes', { nodeCode: 'N3' });
+  const added = await addListener(setting, client, { eventTypeId: registered.eventTypeId, node: 'N3', operIndex: 1 });
+  const addedAt = Date.now();
+  await pause(3_000);
+  const removed = registered.listeners[1] as (typeof registered.listeners)[number];
+  await client.must('DELETE', `/listeners/${removed.id}`);
+  const removedAt = Date.now();
+  await pause(3_000);
+  over = true;
+  const sends = await sending;
+
+  const accepted = sends.filter((send) => send.accepted);
+  report.require('every event accepted', accepted.length === sends.length, `${accepted.length} of ${sends.length}`);
+  const versions = new Map<string, number>();
+  await until(
+    'every event is in the journal',
+    async () => {
+      for (const event of await client.all('/events')) versions.set(event.eventId, event.registryVersion);
+      return accepted.every((send) => versions.has(send.eventId ?? ''));
+    },
+    60_000,
+  );
+  const addedVersion = firstVersion(sends, versions, addedAt);
+  report.say(`registry versions seen: ${[...new Set(versions.values())].sort((a, b) => a - b).join(', ')}`);
+
+  const delivered = (name: ListenerName): Set<number> =>
+    new Set(setting.receivers.calls.filter((call) => call.listener === name.listener).map((call) => call.number));
+  const owedAfterAdding = (send: SendRecord): boolean => (versions.get(send.eventId ?? '') ?? 0) >= addedVersion.lowest;
+  const owedBy = (send: SendRecord): ListenerName[] => [
+    registered.listeners[0] as ListenerName,
+    ...(owedAfterAdding(send) ? [added] : []),
+    ...((versions.get(send.eventId ?? '') ?? 0) < addedVersion.removal ? [removed] : []),
+  ];
+  await waitForDelivery(setting.receivers, sends, (send) => owedBy(send).filter((name) => name !== removed), 60_000);
+  const ledger = closeLedger(sends, setting.receivers.calls, (send) => owedBy(send).filter((name) => name !== removed));
+  report.requireNothingLost(ledger);
+  report.require('no call was repeated', ledger.repeats.length === 0, `${ledger.repeats.length} repeats`);
+
+  const toAdded = delivered(added);
+  const early = accepted.filter((send) => send.answeredAt < addStartedAt && toAdded.has(send.number));
+  const missing = accepted.filter((send) => send.sentAt > addedAt + 1_000 && !toAdded.has(send.number));
+  report.require('no event from before the listener was added came to it', early.length === 0, `${early.length} came`);
+  report.require(
+    'every event sent a second after it was added came to it',
+    missing.length === 0,
+    `${missing.length} missing`,
+  );
+  const wrong = accepted.filter((send) => owedAfterAdding(send) !== toAdded.has(send.number));
+  report.require(
+    'exactly the events of its versions came to the added listener',
+    wrong.length === 0,
+    `${wrong.length} wrong, ${toAdded.size} came`,
+  );
+  const late = accepted.filter((send) => send.sentAt > removedAt + 1_000 && delivered(removed).has(send.number));
+  report.require(
+    'no event sent a second after the deletion came to the deleted listener',
+    late.length === 0,
+    `${late.length} came`,
+  );
+  const deliveries = await client.all(`/deliveries?listenerId=${removed.id}`);
+  const recorded = new Map(deliveries.map((one) => [one.eventId, one.state as string]));
+  const owedToRemoved = accepted.filter((send) => (versions.get(send.eventId ?? '') ?? 0) < addedVersion.removal);
+  const unaccounted = owedToRemoved.filter(
+    (send) => !['succeeded', 'cancelled'].includes(recorded.get(send.eventId ?? '') ?? ''),
+  );
+  report.require(
+    'what the deleted listener was owed is delivered or recorded as cancelled',
+    unaccounted.length === 0,
+    `${owedToRemoved.length} owed, ${unaccounted.length} unaccounted`,
+  );
+}
+
+/** The version in which the added listener exists, and the one in which the removed one does not, as events saw them. */
+function firstVersion(
+  sends: SendRecord[],
+  versions: Map<string, number>,
+  addedAt: number,
+): { lowest: number; removal: number } {
+  const seen = sends
+    .filter((send) => send.sentAt > addedAt + 1_000)
+    .map((send) => versions.get(send.eventId ?? '') ?? 0)
+    .sort((a, b) => a - b);
+  const lowest = seen[0] ?? 0;
+  return { lowest, removal: lowest + 1 };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

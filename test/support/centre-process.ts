@@ -1,0 +1,102 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** An `event-center` process as built, started by a test or a benchmark. */
+export interface CentreProcess {
+  url: string;
+  pid: number;
+  token: string;
+  dataDir: string;
+  /** SIGTERM, and waits for the end; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** kill -9, and waits for the end. */
+  kill(): Promise<void>;
+}
+
+export const ADMIN_TOKEN = 'admin-token-of-the-test-0123456789';
+
+export interface CentreOptions {
+  /** Variables beside the ones below. */
+  environment: Record<string, string>;
+  /** A data folder that outlives the process; else one of its own, removed by `stop`. */
+  dataDir?: string;
+  /** The process's log goes there; else to this process's standard error. */
+  logFile?: string;
+}
+
+const START_MS = 60_000;
+const STOP_MS = 45_000;
+const MAIN = join(process.cwd(), 'dist', 'src', 'main.js');
+
+/** Starts `event-center serve` from `dist` and waits for its ready line. @throws when it ends or is not ready in time. */
+export async function startCentreProcess(options: CentreOptions): Promise<CentreProcess> {
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'event-center-'));
+  const child = spawn(process.execPath, [MAIN, 'serve'], {
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      EVENT_CENTER_PORT: '0',
+      EVENT_CENTER_DATA_DIR: dataDir,
+      EVENT_CENTER_ADMIN_TOKEN: ADMIN_TOKEN,
+      EVENT_CENTER_MASTER_KEY: '5c'.repeat(32),
+      EVENT_CENTER_AUTO_MIGRATE: 'true',
+      EVENT_CENTER_LOG_LEVEL: 'warn',
+      ...options.environment,
+    },
+    stdio: ['ignore', 'pipe', options.logFile === undefined ? 'inherit' : openSync(options.logFile, 'a')],
+  });
+  const url = await readyUrl(child);
+  const removeData = (): void => {
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+  };
+  return {
+    url,
+    pid: child.pid as number,
+    token: ADMIN_TOKEN,
+    dataDir,
+    stop: async () => {
+      const code = await signalled(child, 'SIGTERM');
+      removeData();
+      return code;
+    },
+    kill: async () => {
+      await signalled(child, 'SIGKILL');
+      removeData();
+    },
+  };
+}
+
+function signalled(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code);
+    });
+    child.kill(signal);
+  });
+}
+
+function readyUrl(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`the centre was not ready after ${START_MS} ms; it said: ${text}`));
+    }, START_MS);
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      const url = /event-center ready (\S+)/.exec(text)?.[1];
+      if (url === undefined) return;
+      clearTimeout(timer);
+      resolve(url);
+    });
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      reject(new Error(`the centre ended with ${String(code)} before it was ready; it said: ${text}`));
+    });
+  });
+}
