@@ -575,7 +575,12 @@ export interface RecordedChain {
   /** The highest generation that the chain or one of its deliveries has; 1 when nothing was raised yet. */
   generation: number;
   /** The node's deliveries of the event, in ascending `operIndex`, then id. */
-  deliveries: Delivery[];
+  deliveries: RecordedDelivery[];
+}
+
+export interface RecordedDelivery extends Delivery {
+  /** The next attempt, or for `pending` since when it is; null once settled. */
+  expectedAt: number | null;
 }
 
 /** A delivery as a change leaves it: without a next time, its attempts kept; created where there was none. */
@@ -602,11 +607,12 @@ export interface RedeliveryStore {
    * everything back. False when the event is not recorded, or `decide` answered null.
    */
   changeChain(key: ChainKey, at: number, decide: (chain: RecordedChain) => ChainChange | null): Promise<boolean>;
-  /**
-   * Nodes with an unsettled delivery that has been `pending`, or should have been tried, since before `before`.
-   */
+  /** Nodes with an unsettled delivery of which something was expected before `before`. */
   overdueNodes(before: number): Promise<string[]>;
-  /** Up to `limit` chains of a node of which every unsettled delivery is overdue in this sense, oldest events first. */
+  /**
+   * Up to `limit` chains of a node with an unsettled delivery, of none of whose deliveries anything was recorded or
+   * expected at `before` or later.
+   */
   overdueChains(nodeCode: string, before: number, limit: number): Promise<ChainKey[]>;
 }
 

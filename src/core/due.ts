@@ -1,0 +1,72 @@
+import type { Event } from './model.js';
+import { Periodic, type TaskResult } from './periodic.js';
+import type { Broker, Clock, Log, ParkedMessage, ParkedStore, ScheduledStore } from './ports.js';
+import type { RegistryView } from './registry.js';
+
+export interface DueScannerDeps {
+  scheduled: ScheduledStore;
+  parked: Pick<ParkedStore, 'publishDue'>;
+  broker: Pick<Broker, 'publishEvent' | 'publishToNode' | 'publishOutcomes'>;
+  registry: RegistryView;
+  log: Log;
+  clock: Clock;
+  intervalMs: number;
+}
+
+/** Taken at a time: few enough that their locks are held shortly, and their payloads fit into memory. */
+const BATCH = 20;
+
+/**
+ * Publishes what waited in the store for its time: scheduled events, and messages that found no place in the broker.
+ * Several workers share the work. What is published is marked after its confirm, so a crash in between, or a broker
+ * that is away, makes it come again later; claims let only one of two messages call a listener.
+ */
+export class DueScanner {
+  readonly #deps: DueScannerDeps;
+  readonly #loop: Periodic;
+
+  constructor(deps: DueScannerDeps) {
+    this.#deps = deps;
+    this.#loop = new Periodic({
+      name: 'due',
+      intervalMs: deps.intervalMs,
+      log: deps.log,
+      task: () => this.scan(),
+    });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  /** One run: at most a batch of each; `more` when a batch was full. */
+  async scan(): Promise<TaskResult> {
+    const { scheduled, parked, clock } = this.#deps;
+    const released = await scheduled.releaseDue(clock.now(), BATCH, (event) => this.#release(event));
+    const unparked = await parked.publishDue(clock.now(), BATCH, (message) => this.#unpark(message));
+    return released === BATCH || unparked === BATCH ? 'more' : 'idle';
+  }
+
+  /** Who is owed a scheduled event is decided now, by the version of this moment (architecture, topology). */
+  #release(event: Event): Promise<void> {
+    const { broker, registry } = this.#deps;
+    const registryVersion = Math.max(registry.current().version, event.registryVersion);
+    return broker.publishEvent({ event: { ...event, registryVersion }, chain: null, claimSteps: true });
+  }
+
+  #unpark(parked: ParkedMessage): Promise<void> {
+    const { broker } = this.#deps;
+    switch (parked.kind) {
+      case 'successor':
+        return broker.publishToNode(parked.queue, parked.message, 0);
+      case 'outcomes':
+        return broker.publishOutcomes(parked.outcomes);
+      case 'event':
+        return broker.publishEvent(parked.message);
+    }
+  }
+}
