@@ -43,12 +43,15 @@ export class DueScanner {
     return this.#loop.stop();
   }
 
-  /** One run: at most a batch of each; `more` when a batch was full. */
+  /** One run: at most a batch of each; `more` when a batch was full. What is wrong with one does not hold back the other. */
   async scan(): Promise<TaskResult> {
     const { scheduled, parked, clock } = this.#deps;
-    const released = await scheduled.releaseDue(clock.now(), BATCH, (event) => this.#release(event));
-    const unparked = await parked.publishDue(clock.now(), BATCH, (message) => this.#unpark(message));
-    return released === BATCH || unparked === BATCH ? 'more' : 'idle';
+    const taken = await Promise.allSettled([
+      scheduled.releaseDue(clock.now(), BATCH, (event) => this.#release(event)),
+      parked.publishDue(clock.now(), BATCH, (message) => this.#unpark(message)),
+    ]);
+    for (const result of taken) if (result.status === 'rejected') throw result.reason;
+    return taken.some((result) => result.status === 'fulfilled' && result.value === BATCH) ? 'more' : 'idle';
   }
 
   /** Who is owed a scheduled event is decided now, by the version of this moment (architecture, topology). */

@@ -103,13 +103,13 @@ export const sleep: Sleep = (ms, signal) =>
  */
 export async function eachOf<T>(
   items: Iterable<T>,
-  options: { width: number; signal: AbortSignal },
+  options: { width: number; signal?: AbortSignal },
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const iterator = items[Symbol.iterator]();
   let failed = false;
   const lane = async (): Promise<void> => {
-    while (!failed && !options.signal.aborted) {
+    while (!failed && options.signal?.aborted !== true) {
       const next = iterator.next();
       if (next.done === true) return;
       try {

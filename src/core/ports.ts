@@ -644,10 +644,12 @@ export interface ReplayLease {
 
 /** An event that a replay's filter matches; without its payload, so that a page stays small. */
 export interface MatchedEvent {
+  /** Goes on behind this event. */
+  cursor: string;
   eventId: string;
   eventTypeId: string;
   tenantCode: string | null;
-  /** With `states`: its deliveries in those states; empty for an event that nobody was owed, and without `states`. */
+  /** With `states`: its matching deliveries in those states; empty for an event that nobody was owed, and without `states`. */
   deliveries: OwedListener[];
 }
 
@@ -662,10 +664,10 @@ export interface ReplayStore {
   advance(lease: ReplayLease, progress: ReplayProgress): Promise<boolean>;
   finish(lease: ReplayLease, end: { state: 'done' | 'failed'; error: string | null; at: number }): Promise<void>;
   /**
-   * The next matched events after `cursor`, by time of acceptance and id. Scheduled events that were not released
-   * never match. `nextCursor` is null at the end; a page may be empty before that.
+   * The next matched events after `cursor`, by time of acceptance and id; fewer than `limit` at the end. Scheduled
+   * events that were not released never match.
    */
-  match(filter: ReplayFilter, page: PageRequest): Promise<{ events: MatchedEvent[]; nextCursor: string | null }>;
+  match(filter: ReplayFilter, page: PageRequest): Promise<MatchedEvent[]>;
   /** The payload of an event, for filters on it; null when there is none. */
   userObjectOf(eventId: string): Promise<Buffer | null>;
 }
