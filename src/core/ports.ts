@@ -343,7 +343,10 @@ export interface ParkedStore {
 
 export interface RecordedEvent {
   event: Event;
+  /** Who is owed it by its registry version; not looked at while it is scheduled. */
   owed: OwedListener[];
+  /** A scheduled event that still has to be released. Once a released one is recorded it is never scheduled again. */
+  scheduled: boolean;
 }
 
 export interface JournalBatch {
