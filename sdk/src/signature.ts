@@ -164,7 +164,9 @@ export function decodeKey(text: string): Uint8Array | null {
 }
 
 const BASE64_VALUES = new Map<string, number>([
-  ...[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map((character, value) => [character, value] as const),
+  ...[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map(
+    (character, value) => [character, value] as const,
+  ),
   ['-', 62],
   ['_', 63],
 ]);

@@ -26,9 +26,9 @@ interface Vector {
   sign: string;
 }
 
-const { vectors } = JSON.parse(
-  readFileSync(join(__dirname, '../support/vectors/iuap-signature.json'), 'utf8'),
-) as { vectors: Vector[] };
+const { vectors } = JSON.parse(readFileSync(join(__dirname, '../support/vectors/iuap-signature.json'), 'utf8')) as {
+  vectors: Vector[];
+};
 
 describe('the signatures made by the vendor library', () => {
   it.each(vectors)('$id: signs and verifies the same', (vector) => {
@@ -96,7 +96,9 @@ describe('the key', () => {
   });
 
   it('is refused when it decodes to nothing', () => {
-    expect(() => signCall({ url: '/a', fields: null, contentLength: 0, key: '!!', algorithm: 'HmacSHA1' })).toThrow(/key/);
+    expect(() => signCall({ url: '/a', fields: null, contentLength: 0, key: '!!', algorithm: 'HmacSHA1' })).toThrow(
+      /key/,
+    );
   });
 });
 
@@ -135,7 +137,9 @@ describe('the query', () => {
     const key = decodeKey('test') as Uint8Array;
     const sign = createHmac('sha1', key).update(stringToSign(parts)).digest('hex');
     expect(verifySignature(sign, parts, { key, algorithm: 'HmacSHA1' })).toBe(false);
-    expect(() => signCall({ url: `/p?${raw}`, fields: null, contentLength: 0, key: 'test', algorithm: 'HmacSHA1' })).toThrow(/url/);
+    expect(() =>
+      signCall({ url: `/p?${raw}`, fields: null, contentLength: 0, key: 'test', algorithm: 'HmacSHA1' }),
+    ).toThrow(/url/);
   });
 
   it('gives ts and username their own places', () => {
@@ -167,25 +171,97 @@ describe('the url', () => {
 
 describe('the form', () => {
   it.each<[string, FormField[], string]>([
-    ['sorts the pieces, not the names', [['ab', 'z'], ['a', 'c'], ['abc', '']], 'abcabzac'],
-    ['sorts and joins several values', [['a', '2'], ['a', '10'], ['a', '1']], 'a1,10,2'],
-    ['keeps an empty value', [['b', ''], ['a', '']], 'ab'],
-    ['drops appId and sign only', [['appId', 'x'], ['sign', 'x'], ['appid', 'y']], 'appidy'],
-    ['sorts surrogates by code unit', [['\u{1F600}', ''], ['\uFF5E', '']], '\u{1F600}\uFF5E'],
+    [
+      'sorts the pieces, not the names',
+      [
+        ['ab', 'z'],
+        ['a', 'c'],
+        ['abc', ''],
+      ],
+      'abcabzac',
+    ],
+    [
+      'sorts and joins several values',
+      [
+        ['a', '2'],
+        ['a', '10'],
+        ['a', '1'],
+      ],
+      'a1,10,2',
+    ],
+    [
+      'keeps an empty value',
+      [
+        ['b', ''],
+        ['a', ''],
+      ],
+      'ab',
+    ],
+    [
+      'drops appId and sign only',
+      [
+        ['appId', 'x'],
+        ['sign', 'x'],
+        ['appid', 'y'],
+      ],
+      'appidy',
+    ],
+    [
+      'sorts surrogates by code unit',
+      [
+        ['\u{1F600}', ''],
+        ['\uFF5E', ''],
+      ],
+      '\u{1F600}\uFF5E',
+    ],
   ])('%s', (_name, fields, expected) => {
     expect(formText(fields)).toBe(expected);
   });
 
   it('drops what the query has, and keeps what only seems to stand there', () => {
     const query = parseQuery('a=1&b=&c');
-    expect(formText([['a', '1'], ['b', '2'], ['c', '3']], query)).toBe('b2c3');
+    expect(
+      formText(
+        [
+          ['a', '1'],
+          ['b', '2'],
+          ['c', '3'],
+        ],
+        query,
+      ),
+    ).toBe('b2c3');
   });
 });
 
 describe('against a second implementation', () => {
-  const token = fc.constantFrom('a', 'k', 'ts', 'appId', 'sign', 'username', '=', '==', '&', '&&', '+', '%41', '%E6%B5%8B', '%2', '%', '1', '测', '😀', '?', '/');
+  const token = fc.constantFrom(
+    'a',
+    'k',
+    'ts',
+    'appId',
+    'sign',
+    'username',
+    '=',
+    '==',
+    '&',
+    '&&',
+    '+',
+    '%41',
+    '%E6%B5%8B',
+    '%2',
+    '%',
+    '1',
+    '测',
+    '😀',
+    '?',
+    '/',
+  );
   const rawQuery = fc.array(token, { maxLength: 14 }).map((tokens) => tokens.join(''));
-  const text = fc.oneof(fc.string({ maxLength: 6 }), fc.string({ unit: 'binary', maxLength: 6 }), fc.constantFrom('a', 'sign', 'appId', 'ts', ''));
+  const text = fc.oneof(
+    fc.string({ maxLength: 6 }),
+    fc.string({ unit: 'binary', maxLength: 6 }),
+    fc.constantFrom('a', 'sign', 'appId', 'ts', ''),
+  );
   const fields = fc.array(fc.tuple(text, text), { maxLength: 6 });
 
   it('signs every odd query and body the same', () => {
@@ -204,16 +280,21 @@ describe('against a second implementation', () => {
 
   it('verifies what it signs and nothing that differs by one field', () => {
     fc.assert(
-      fc.property(fields, text, fc.constantFrom<SignatureAlgorithm>('HmacSHA1', 'HmacSHA256', 'HmacSHA384', 'HmacSHA512'), (form, extra, algorithm) => {
-        const sign = signCall({ url: 'http://h/p?ts=1', fields: form, contentLength: 10, key: 'test', algorithm });
-        const secret = { key: decodeKey('test') as Uint8Array, algorithm };
-        const parts = { path: '/p', query: parseQuery('ts=1'), contentLength: 10 };
-        const withoutTs = form.filter(([name]) => name !== 'ts');
-        fc.pre(withoutTs.length === form.length);
-        expect(verifySignature(sign, { ...parts, form: formText(form, parts.query) }, secret)).toBe(true);
-        const more = formText([...form, ['other', extra]], parts.query);
-        expect(verifySignature(sign, { ...parts, form: more }, secret)).toBe(false);
-      }),
+      fc.property(
+        fields,
+        text,
+        fc.constantFrom<SignatureAlgorithm>('HmacSHA1', 'HmacSHA256', 'HmacSHA384', 'HmacSHA512'),
+        (form, extra, algorithm) => {
+          const sign = signCall({ url: 'http://h/p?ts=1', fields: form, contentLength: 10, key: 'test', algorithm });
+          const secret = { key: decodeKey('test') as Uint8Array, algorithm };
+          const parts = { path: '/p', query: parseQuery('ts=1'), contentLength: 10 };
+          const withoutTs = form.filter(([name]) => name !== 'ts');
+          fc.pre(withoutTs.length === form.length);
+          expect(verifySignature(sign, { ...parts, form: formText(form, parts.query) }, secret)).toBe(true);
+          const more = formText([...form, ['other', extra]], parts.query);
+          expect(verifySignature(sign, { ...parts, form: more }, secret)).toBe(false);
+        },
+      ),
     );
   });
 });
@@ -249,7 +330,7 @@ function naiveStringToSign(raw: string, fields: [string, string][], contentLengt
 
 function naiveDecode(text: string): string | null {
   let decoded = '';
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     if (text[i] !== '%') {
       decoded += text[i] === '+' ? ' ' : text[i];
       i += 1;

@@ -1,0 +1,119 @@
+import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormatsModule from 'ajv-formats';
+import { EventCenterError } from '../core/errors.js';
+import type { JsonObject, JsonValue } from '../core/model.js';
+import type { SchemaCheck, SchemaCompiler } from '../core/ports.js';
+
+/** Compiled checks that are kept; beyond, the oldest is compiled again when it is needed. */
+const CACHE_SIZE = 2_000;
+
+const DRAFTS = new Map([
+  ['https://json-schema.org/draft/2020-12/schema', Ajv2020],
+  ['http://json-schema.org/draft-07/schema', Ajv],
+]);
+
+// ajv-formats is CommonJS whose default export is a member for one module system and the module for the other.
+const addFormats = 'default' in addFormatsModule ? addFormatsModule.default : addFormatsModule;
+
+/**
+ * JSON Schema by ajv: draft 2020-12, or draft-07 by `$schema`. Nothing is ever fetched: a `$ref` must stay within its
+ * schema. Unknown keywords and formats are ignored, as the standard says. Checks are kept by the schema's text.
+ */
+export class AjvSchemaCompiler implements SchemaCompiler {
+  readonly #checks = new Map<string, SchemaCheck>();
+  /** One validator of schemas per draft; made when first needed, because it costs 30 ms. */
+  readonly #metaValidators = new Map<typeof Ajv | typeof Ajv2020, Ajv | Ajv2020>();
+
+  /** @throws INVALID_PARAM naming the place in the schema (JSON pointer) and the rule. */
+  compile(schema: JsonObject): SchemaCheck {
+    const text = JSON.stringify(schema);
+    const known = this.#checks.get(text);
+    if (known !== undefined) return known;
+    const check = this.#compile(schema);
+    const oldest = this.#checks.size >= CACHE_SIZE ? this.#checks.keys().next() : undefined;
+    if (oldest?.done === false) this.#checks.delete(oldest.value);
+    this.#checks.set(text, check);
+    return check;
+  }
+
+  #compile(schema: JsonObject): SchemaCheck {
+    const Draft = draftOf(schema);
+    // ajv would make the check asynchronous, and a promise counts as valid.
+    if ('$async' in schema) throw invalidSchema('/$async', 'is not supported');
+    this.#refuseInvalid(schema, Draft);
+    // A fresh instance per schema, so that the `$id`s of two schemas cannot meet.
+    const ajv = new Draft({ strict: false, meta: false, validateSchema: false, addUsedSchema: false, logger: false });
+    addFormats(ajv);
+    try {
+      const validate = ajv.compile(schema);
+      return (value: JsonValue) => {
+        try {
+          return validate(value) ? null : describe(validate.errors?.[0]);
+        } catch (error) {
+          // A recursive schema on a payload of many thousand levels.
+          if (error instanceof RangeError) return { path: '', message: 'is nested too deeply' };
+          throw error;
+        }
+      };
+    } catch (error) {
+      throw invalidSchema('', compileProblem(error));
+    }
+  }
+
+  #refuseInvalid(schema: JsonObject, Draft: typeof Ajv | typeof Ajv2020): void {
+    let validator = this.#metaValidators.get(Draft);
+    if (validator === undefined) {
+      validator = new Draft({ strict: false, logger: false });
+      addFormats(validator);
+      this.#metaValidators.set(Draft, validator);
+    }
+    if (validator.validateSchema(schema) === true) return;
+    const error = validator.errors?.[0];
+    throw invalidSchema(error?.instancePath ?? '', describe(error).message);
+  }
+}
+
+function draftOf(schema: JsonObject): typeof Ajv | typeof Ajv2020 {
+  const id = schema['$schema'];
+  if (id === undefined) return Ajv2020;
+  const draft = typeof id === 'string' ? DRAFTS.get(id.replace(/#$/, '')) : undefined;
+  if (draft === undefined) throw invalidSchema('/$schema', `expected one of ${[...DRAFTS.keys()].join(', ')}`);
+  return draft;
+}
+
+interface AjvError {
+  instancePath: string;
+  keyword: string;
+  params: Record<string, unknown>;
+  message?: string;
+}
+
+function describe(error: AjvError | undefined): { path: string; message: string } {
+  if (error === undefined) return { path: '', message: 'does not satisfy the schema' };
+  const detail = DETAIL_OF_KEYWORD[error.keyword];
+  const suffix = detail === undefined ? '' : `: ${JSON.stringify(error.params[detail])}`;
+  return { path: error.instancePath, message: `${error.message ?? error.keyword}${suffix}` };
+}
+
+/** Parameters of ajv's errors without which its message leaves the question open. */
+const DETAIL_OF_KEYWORD: Record<string, string> = {
+  additionalProperties: 'additionalProperty',
+  unevaluatedProperties: 'unevaluatedProperty',
+  enum: 'allowedValues',
+  const: 'allowedValue',
+};
+
+function compileProblem(error: unknown): string {
+  if (!(error instanceof Error)) return 'cannot be compiled';
+  if (error.constructor.name === 'MissingRefError')
+    return `${error.message}: expected a $ref to a place within the schema`;
+  return error.message;
+}
+
+function invalidSchema(path: string, rule: string): EventCenterError {
+  const place = path === '' ? 'the schema' : `the schema at ${path}`;
+  return new EventCenterError('INVALID_PARAM', `${place}: ${rule}`, {
+    fields: [{ path: `schema${path}`, message: rule }],
+  });
+}
