@@ -1,0 +1,316 @@
+import { chainLinks } from './chain-links.js';
+import { attemptOutcome, decisionOutcome, type OutcomeEnd } from './chain-outcome.js';
+import {
+  beginChain,
+  judgeAnswer,
+  nextStep,
+  postpone,
+  settleLink,
+  successorOf,
+  withClaimedSettled,
+  type Chain,
+  type ChainStep,
+  type Delays,
+} from './chain.js';
+import type { AssuredPublisher } from './assured-publish.js';
+import type { CallGate } from './call-gate.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import { exhaustedEvent } from './exhausted-event.js';
+import type { ChainPosition, Event, Node, Outcome } from './model.js';
+import type { OutcomeBatches } from './outcome-batches.js';
+import type { ClaimStore, Clock, ListenerAnswer, ListenerCaller, Log, Metrics, Settlement } from './ports.js';
+import type { RegistrySnapshot, RegistryView } from './registry.js';
+
+export interface ChainRunDeps {
+  registry: RegistryView;
+  claims: ClaimStore;
+  caller: ListenerCaller;
+  breaker: CircuitBreaker;
+  publisher: AssuredPublisher;
+  outcomes: OutcomeBatches;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  /** Disables a listener that answered `410 Gone`. */
+  disableListener(listenerId: string): Promise<void>;
+  delaysOf(snapshot: RegistrySnapshot): Delays;
+  /** True once no further call is to be begun. */
+  isStopping(): boolean;
+}
+
+/** One message in hand. */
+export interface RunSubject {
+  event: Event;
+  position: ChainPosition;
+  messageId: string;
+  /** Whether each step is claimed in the store before it is made (architecture, decision 5). */
+  claimSteps: boolean;
+  gate: CallGate;
+  receivedAt: number;
+  /** How long the message may be held unacked. */
+  maxHoldMs: number;
+  /** When to give the message back, if what follows from it finds no safe place. */
+  giveUpAt: number;
+}
+
+type CallStep = Extract<ChainStep, { do: 'call' }>;
+
+/** Walks the chain of one message: calls what is to be called, and lets every consequence become safe before the ack. */
+export class ChainRun {
+  readonly #deps: ChainRunDeps;
+  readonly #subject: RunSubject;
+  readonly #outcomes: Promise<void>[] = [];
+  #snapshot: RegistrySnapshot;
+  #node: Node | null;
+  #chain: Chain;
+  #claimDue: boolean;
+  #progressed = false;
+
+  constructor(deps: ChainRunDeps, subject: RunSubject, snapshot: RegistrySnapshot) {
+    this.#deps = deps;
+    this.#subject = subject;
+    this.#snapshot = snapshot;
+    this.#node = snapshot.node(subject.position.nodeCode);
+    this.#chain = beginChain(subject.position, chainLinks(snapshot, subject.event, subject.position), this.#node);
+    this.#claimDue = subject.claimSteps;
+  }
+
+  /** @throws UNAVAILABLE when a consequence found no safe place in time; then nothing must be acked. */
+  async run(): Promise<Settlement> {
+    for (;;) {
+      this.#refresh();
+      const step = nextStep(this.#chain);
+      if (step.do === 'done') return this.#finish();
+      if (this.#node?.enabled === false) return this.#handOn(step);
+      if (this.#claimDue) {
+        if (!(await this.#claim())) return this.#finish();
+      } else if (step.do === 'settle') {
+        this.#decide(step);
+      } else {
+        const end = await this.#call(step);
+        if (end !== null) return end;
+      }
+    }
+  }
+
+  /** Who is owed stays the same; their registrations are taken as they are now. */
+  #refresh(): void {
+    const current = this.#deps.registry.current();
+    if (current === this.#snapshot || current.version < this.#snapshot.version) return;
+    const { event, position } = this.#subject;
+    this.#snapshot = current;
+    this.#node = current.node(position.nodeCode);
+    const { links, onExhausted } = beginChain(position, chainLinks(current, event, position), this.#node);
+    this.#chain = { ...this.#chain, links, onExhausted };
+  }
+
+  /** False when another message acts for this chain. Without the store the call is made: repeating beats losing. */
+  async #claim(): Promise<boolean> {
+    const { claims, log, metrics } = this.#deps;
+    const { event, position, messageId } = this.#subject;
+    this.#claimDue = false;
+    const { nodeCode, generation, sequence } = position;
+    try {
+      const claim = await claims.claim({ eventId: event.eventId, nodeCode, generation, sequence, messageId });
+      if (claim.result === 'granted') {
+        this.#chain = withClaimedSettled(this.#chain, claim.settled);
+        return true;
+      }
+      metrics.incident(`claim.${claim.result}`);
+      log.debug('delivery.claim-refused', {
+        eventId: event.eventId,
+        nodeCode,
+        generation,
+        sequence,
+        result: claim.result,
+      });
+      return false;
+    } catch (error) {
+      metrics.incident('claim.unavailable');
+      log.debug('delivery.claim-unavailable', { eventId: event.eventId, nodeCode, error });
+      return true;
+    }
+  }
+
+  #decide(step: Extract<ChainStep, { do: 'settle' }>): void {
+    const { state, reason } = step.settlement;
+    this.#record(this.#decision(step, { state, reason, nextAttemptAt: null }, null));
+    this.#chain = settleLink(this.#chain, step.link.listenerId, 'other');
+    this.#progressed = true;
+  }
+
+  /** Makes one attempt, or finds that it is not to be made now. Null when the chain goes on in this message. */
+  async #call(step: CallStep): Promise<Settlement | null> {
+    switch (await this.#admit(step)) {
+      case 'look-again':
+        return null;
+      case 'circuit-open':
+        return this.#postpone(step);
+      case 'hand-on':
+        return this.#handOn(step);
+      case 'call':
+        return this.#conclude(step, await this.#answerOf(step));
+    }
+  }
+
+  /** `call` means that a place inside the gate is taken. */
+  async #admit({ listener }: CallStep): Promise<'call' | 'circuit-open' | 'hand-on' | 'look-again'> {
+    const { breaker } = this.#deps;
+    const { gate } = this.#subject;
+    const latestCallAt = this.#latestCallAt(listener.timeoutMs);
+    if (this.#deps.isStopping() || this.#node === null) return 'hand-on';
+    if (breaker.refuses(listener.id)) return 'circuit-open';
+    const entered = gate.enter(latestCallAt);
+    if (entered !== true && !(await entered)) return 'hand-on';
+    let admitted: 'call' | 'circuit-open' | 'hand-on' | 'look-again' = 'call';
+    if (this.#deps.isStopping() || this.#deps.clock.now() > latestCallAt) admitted = 'hand-on';
+    else if (this.#deps.registry.current() !== this.#snapshot) admitted = 'look-again';
+    else if (!breaker.admits(listener.id)) admitted = 'circuit-open';
+    if (admitted !== 'call') gate.leave();
+    return admitted;
+  }
+
+  async #answerOf({ listener, attempt }: CallStep): Promise<ListenerAnswer> {
+    const { caller, clock, log } = this.#deps;
+    const startedAt = clock.now();
+    try {
+      return await caller.call({ event: this.#subject.event, listener, node: this.#node as Node, attempt });
+    } catch (error) {
+      log.error('callback.broke', { eventId: this.#subject.event.eventId, listenerId: listener.id, error });
+      const durationMs = clock.now() - startedAt;
+      const failed = { kind: 'refused', status: null, error: 'the call could not be made', response: null } as const;
+      return { ...failed, retryAfterMs: null, startedAt, durationMs };
+    } finally {
+      this.#subject.gate.leave();
+      this.#progressed = true;
+      this.#claimDue = this.#subject.claimSteps;
+    }
+  }
+
+  async #conclude(step: CallStep, answer: ListenerAnswer): Promise<Settlement | null> {
+    const { breaker, log, metrics } = this.#deps;
+    const { listener, attempt } = step;
+    const circuit = breaker.record(listener.id, answer.kind);
+    if (circuit !== 'unchanged')
+      log.warn(`circuit.${circuit}`, { listenerId: listener.id, nodeCode: listener.nodeCode });
+    metrics.attempted(answer.kind === 'success' ? 'succeeded' : 'failed', answer.durationMs);
+    const verdict = judgeAnswer(this.#chain, { listener, attempt, answer }, this.#delays());
+    if (verdict.then === 'retry') {
+      const dueAt = await this.#publishSuccessor(verdict.successor, verdict.delayMs);
+      this.#recordAttempt(step, answer, { state: 'retrying', reason: null, nextAttemptAt: dueAt });
+      return this.#finish();
+    }
+    const { state, reason } = verdict;
+    if (state === 'succeeded') {
+      this.#recordAttempt(step, answer, { state, reason, nextAttemptAt: null });
+    } else {
+      await this.#fail(step, answer, reason);
+    }
+    this.#chain = settleLink(this.#chain, listener.id, reason === 'exhausted' ? 'exhausted' : 'other');
+    return null;
+  }
+
+  async #fail(step: CallStep, answer: ListenerAnswer, reason: 'exhausted' | 'gone'): Promise<void> {
+    const { publisher, clock, disableListener, log, metrics } = this.#deps;
+    const { event } = this.#subject;
+    const outcome = attemptOutcome(this.#source(step), answer, { state: 'failed', reason, nextAttemptAt: null });
+    const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
+    if (announcement !== null) await publisher.event(announcement);
+    if (reason === 'gone') {
+      await disableListener(step.listener.id).catch((error: unknown) => {
+        metrics.incident('listener.not-disabled');
+        log.warn('listener.not-disabled', { listenerId: step.listener.id, error });
+      });
+    }
+    this.#log(outcome);
+    this.#record(outcome);
+  }
+
+  /** The circuit is open: takes the delay without a call and without using an attempt. */
+  async #postpone(step: CallStep): Promise<Settlement> {
+    const { delayMs, successor } = postpone(this.#chain, step, this.#delays());
+    const dueAt = await this.#publishSuccessor(successor, delayMs);
+    const made = { link: step.link, attempt: step.attempt - 1 };
+    const end: OutcomeEnd = { state: 'retrying', reason: 'circuit-open', nextAttemptAt: dueAt };
+    this.#record(this.#decision(made, end, 'circuit open'));
+    return this.#finish();
+  }
+
+  /**
+   * The step is not to be made now: the node is disabled, this process stops, or the message would be held for too long.
+   * What was done goes into a successor without delay; a message with which nothing was done goes back as it is, unless
+   * it has waited for so long that it must not count as taken and returned.
+   */
+  async #handOn(step: Exclude<ChainStep, { do: 'done' }>): Promise<Settlement> {
+    const timeoutMs = step.link.listener?.timeoutMs ?? 0;
+    const waitedTooLong = this.#deps.clock.now() > this.#latestCallAt(timeoutMs);
+    if (!this.#progressed && !waitedTooLong) return 'requeue';
+    const attempt = step.do === 'call' ? step.attempt : step.attempt + 1;
+    await this.#publishSuccessor(successorOf(this.#chain, { listenerId: step.link.listenerId, attempt }), 0);
+    return this.#finish();
+  }
+
+  /**
+   * No call that may take `timeoutMs` begins later. One that may take more than half of the hold cannot keep it; it still
+   * gets half of it for waiting, because a message that is handed on again and again would never get anywhere.
+   */
+  #latestCallAt(timeoutMs: number): number {
+    const { receivedAt, maxHoldMs } = this.#subject;
+    return receivedAt + Math.max(maxHoldMs - timeoutMs, maxHoldMs / 2);
+  }
+
+  async #finish(): Promise<Settlement> {
+    for (const outcome of this.#outcomes) await outcome;
+    return 'ack';
+  }
+
+  #publishSuccessor(chain: ChainPosition, delayMs: number): Promise<number> {
+    const { event, giveUpAt } = this.#subject;
+    return this.#deps.publisher.successor({
+      queue: { kind: 'url', nodeCode: chain.nodeCode },
+      message: { event, chain, claimSteps: false },
+      delayMs,
+      giveUpAt,
+    });
+  }
+
+  #recordAttempt(step: CallStep, answer: ListenerAnswer, end: OutcomeEnd): void {
+    const outcome = attemptOutcome(this.#source(step), answer, end);
+    this.#log(outcome);
+    this.#record(outcome);
+  }
+
+  #record(outcome: Outcome): void {
+    const { event } = this.#subject;
+    const since = Math.max(event.acceptedAt, event.deliverAt ?? 0);
+    const sinceMs = outcome.state === 'succeeded' ? outcome.startedAt + outcome.durationMs - since : null;
+    this.#deps.metrics.delivered(outcome.state, sinceMs);
+    const safe = this.#deps.outcomes.add(outcome, this.#subject.giveUpAt);
+    // It is awaited before the ack; until then nobody listens.
+    safe.catch(() => undefined);
+    this.#outcomes.push(safe);
+  }
+
+  #log(outcome: Outcome): void {
+    const { event } = this.#subject;
+    const { response: _, called: __, startedAt: ___, ...fields } = outcome;
+    this.#deps.log.info('delivery.attempted', {
+      ...fields,
+      sourceId: event.sourceId,
+      eventType: event.eventType,
+      traceparent: event.traceparent,
+    });
+  }
+
+  #decision(of: { link: CallStep['link']; attempt: number }, end: OutcomeEnd, error: string | null): Outcome {
+    return decisionOutcome(this.#source(of), end, { now: this.#deps.clock.now(), error });
+  }
+
+  #source({ link, attempt }: { link: CallStep['link']; attempt: number }) {
+    return { event: this.#subject.event, position: this.#subject.position, link, attempt };
+  }
+
+  #delays(): Delays {
+    return this.#deps.delaysOf(this.#snapshot);
+  }
+}
