@@ -314,9 +314,7 @@ export interface ClaimRequest {
  * `lost`: another message has gone further, or holds the same sequence. `stale`: a newer generation exists.
  */
 export type Claim =
-  | { result: 'granted'; settled: Map<string, DeliveryState> }
-  | { result: 'lost' }
-  | { result: 'stale' };
+  { result: 'granted'; settled: Map<string, DeliveryState> } | { result: 'lost' } | { result: 'stale' };
 
 export interface ClaimStore {
   /** The same message may claim again and again. A step whose successor is already recorded is `lost`. */
@@ -519,7 +517,10 @@ export interface DeliveryAdmin {
   retry(actor: Actor, eventId: string, listenerId: string): Promise<void>;
   /** @throws NOT_FOUND; CONFLICT when it is already settled. */
   cancel(actor: Actor, eventId: string, listenerId: string): Promise<void>;
-  startReplay(actor: Actor, request: { filter: ReplayFilter; dryRun: boolean; ratePerSecond: number | null }): Promise<Replay>;
+  startReplay(
+    actor: Actor,
+    request: { filter: ReplayFilter; dryRun: boolean; ratePerSecond: number | null },
+  ): Promise<Replay>;
   findReplay(id: string): Promise<Replay | null>;
   /** @throws NOT_FOUND. Cancelling one that is over changes nothing. */
   cancelReplay(actor: Actor, id: string): Promise<Replay>;
@@ -667,8 +668,8 @@ export interface ReplayStore {
   advance(lease: ReplayLease, progress: ReplayProgress): Promise<boolean>;
   finish(lease: ReplayLease, end: { state: 'done' | 'failed'; error: string | null; at: number }): Promise<void>;
   /**
-   * The next matched events after `cursor`, by time of acceptance and id; fewer than `limit` at the end. Scheduled
-   * events that were not released never match.
+   * The next matched events after `cursor`, by time of acceptance and id, at most `limit`; none only at the end.
+   * Scheduled events that were not released never match.
    */
   match(filter: ReplayFilter, page: PageRequest): Promise<MatchedEvent[]>;
   /** The payload of an event, for filters on it; null when there is none. */

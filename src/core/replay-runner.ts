@@ -156,7 +156,7 @@ class ReplayRun {
         if (phase === 'publishing' && !(await this.#pace(counts.done))) return 'lost';
         if (signal.aborted) return this.#giveBack();
       }
-      if (page.length === PAGE) continue;
+      if (page.length > 0) continue;
       if (phase === 'publishing' || this.replay.dryRun) return 'done';
       if (!(await this.#keep('publishing', { counts: { matched: 0, done: 0, failed: 0 }, cursor: null })))
         return 'lost';
