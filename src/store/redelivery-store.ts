@@ -1,0 +1,159 @@
+import type { EntityManager } from 'typeorm';
+import { eventStateOf, mergeOwed, type DeliveryRecord } from '../core/delivery-state.js';
+import type { DeliveryState, Event, EventState } from '../core/model.js';
+import type { ChainChange, ChainKey, DeliveryChange, RecordedChain, RedeliveryStore } from '../core/ports.js';
+import { uuidFromBytes, uuidToBytes } from './columns.js';
+import type { Database } from './database.js';
+import {
+  DELIVERY_COLUMNS,
+  DELIVERY_KEY,
+  deliveryRecordOf,
+  deliveryValues,
+  EVENT_COLUMNS,
+  eventOf,
+  type RawDelivery,
+  type RawEvent,
+} from './journal-rows.js';
+import { execute, insertRows, rowsOf } from './sql.js';
+
+/** What a change writes of a delivery; the rest of a row belongs to the outcomes. */
+const CHANGED_COLUMNS = ['state', 'reason', 'generation', 'next_attempt_at', 'expected_at', 'updated_at'];
+
+/** Chains in the journal's tables. Locks the event's row first, as the journal does, then chain and deliveries. */
+export class SqlRedeliveryStore implements RedeliveryStore {
+  readonly #database: Database;
+  /** `FOR UPDATE`; a transaction on SQLite is alone anyway. */
+  readonly #lock: string;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#lock = database.isSqlite ? '' : ' FOR UPDATE';
+  }
+
+  async nodeOf(eventId: string, listenerId: string): Promise<string | null> {
+    const sql = 'SELECT node_code FROM pub_event_delivery WHERE event_id = ? AND listener_id = ?';
+    const ids = [uuidToBytes(eventId), uuidToBytes(listenerId)];
+    const rows = await this.#database.run((manager) => rowsOf<{ node_code: string }>(manager, sql, ids));
+    return rows[0]?.node_code ?? null;
+  }
+
+  changeChain(key: ChainKey, at: number, decide: (chain: RecordedChain) => ChainChange | null): Promise<boolean> {
+    return this.#database.transaction(async (manager) => {
+      const recorded = await this.#lockEvent(manager, key.eventId);
+      if (recorded === null) return false;
+      const chainGeneration = await this.#lockChain(manager, key, at);
+      const all = await this.#lockDeliveries(manager, key.eventId);
+      const deliveries = all.filter((delivery) => delivery.nodeCode === key.nodeCode).sort(byOrder);
+      const generation = Math.max(chainGeneration, ...deliveries.map((delivery) => delivery.generation));
+      const change = decide({ nodeCode: key.nodeCode, ...recorded, generation, deliveries });
+      if (change === null) return false;
+      await write(manager, { key, at, change, event: recorded.event, all });
+      await change.publish?.();
+      return true;
+    });
+  }
+
+  async overdueNodes(before: number): Promise<string[]> {
+    const next = 'SELECT node_code FROM pub_event_delivery WHERE node_code > ? ORDER BY node_code LIMIT 1';
+    const overdue = 'SELECT 1 FROM pub_event_delivery WHERE node_code = ? AND expected_at < ? LIMIT 1';
+    // Jumps from node to node through the index: DISTINCT would read the backlog of every node.
+    return this.#database.run(async (manager) => {
+      const nodeCodes: string[] = [];
+      let nodeCode = '';
+      for (;;) {
+        const [row] = await rowsOf<{ node_code: string }>(manager, next, [nodeCode]);
+        if (row === undefined) return nodeCodes;
+        nodeCode = row.node_code;
+        if ((await rowsOf(manager, overdue, [nodeCode, before])).length > 0) nodeCodes.push(nodeCode);
+      }
+    });
+  }
+
+  async overdueChains(nodeCode: string, before: number, limit: number): Promise<ChainKey[]> {
+    const sql = `
+      SELECT d.event_id FROM pub_event_delivery d
+      WHERE d.node_code = ? AND d.expected_at < ?
+        AND NOT EXISTS (
+          SELECT 1 FROM pub_event_delivery s
+          WHERE s.event_id = d.event_id AND s.node_code = d.node_code AND (s.updated_at >= ? OR s.expected_at >= ?))
+        AND EXISTS (SELECT 1 FROM pub_event e WHERE e.event_id = d.event_id)
+      ORDER BY d.expected_at, d.event_id LIMIT ?`;
+    const parameters = [nodeCode, before, before, before, limit];
+    const rows = await this.#database.run((manager) => rowsOf<{ event_id: Buffer }>(manager, sql, parameters));
+    return [...new Set(rows.map((row) => uuidFromBytes(row.event_id)))].map((eventId) => ({ eventId, nodeCode }));
+  }
+
+  async #lockEvent(manager: EntityManager, eventId: string): Promise<{ event: Event; eventState: EventState } | null> {
+    const sql = `SELECT ${EVENT_COLUMNS.join(', ')} FROM pub_event WHERE event_id = ?${this.#lock}`;
+    const [row] = await rowsOf<RawEvent>(manager, sql, [uuidToBytes(eventId)]);
+    return row === undefined ? null : { event: eventOf(row), eventState: row.state };
+  }
+
+  /** The chain's generation. Its row is made if there is none, because only a row can be locked. */
+  async #lockChain(manager: EntityManager, { eventId, nodeCode }: ChainKey, at: number): Promise<number> {
+    await insertRows(manager, {
+      table: 'pub_event_chain',
+      columns: ['event_id', 'node_code', 'generation', 'sequence', 'message_id', 'updated_at'],
+      rows: [[uuidToBytes(eventId), nodeCode, 1, 0, null, at]],
+      onDuplicate: 'keep',
+    });
+    const sql = `SELECT generation FROM pub_event_chain WHERE event_id = ? AND node_code = ?${this.#lock}`;
+    const [row] = await rowsOf<{ generation: number }>(manager, sql, [uuidToBytes(eventId), nodeCode]);
+    return row?.generation ?? 1;
+  }
+
+  async #lockDeliveries(manager: EntityManager, eventId: string): Promise<DeliveryRecord[]> {
+    const sql = `SELECT ${DELIVERY_COLUMNS.join(', ')} FROM pub_event_delivery
+      WHERE event_id = ? ORDER BY event_id, listener_id${this.#lock}`;
+    return (await rowsOf<RawDelivery>(manager, sql, [uuidToBytes(eventId)])).map(deliveryRecordOf);
+  }
+}
+
+interface Writing {
+  key: ChainKey;
+  at: number;
+  change: ChainChange;
+  event: Event;
+  /** The event's deliveries as they were, of all nodes. */
+  all: DeliveryRecord[];
+}
+
+async function write(manager: EntityManager, { key, at, change, event, all }: Writing): Promise<void> {
+  const eventId = uuidToBytes(key.eventId);
+  if (change.generation !== null) {
+    const sql = `UPDATE pub_event_chain SET generation = ?, sequence = 0, message_id = NULL, updated_at = ?
+      WHERE event_id = ? AND node_code = ?`;
+    await execute(manager, sql, [change.generation, at, eventId, key.nodeCode]);
+  }
+  const states = new Map<string, DeliveryState>(all.map((delivery) => [delivery.listenerId, delivery.state]));
+  const changed = change.deliveries.map((delivery) => {
+    states.set(delivery.listenerId, delivery.state);
+    const existing = all.find((candidate) => candidate.listenerId === delivery.listenerId);
+    return changedDelivery(existing ?? mergeOwed(null, delivery, event), delivery, at);
+  });
+  await insertRows(manager, {
+    table: 'pub_event_delivery',
+    columns: DELIVERY_COLUMNS,
+    rows: changed.sort((a, b) => (a.listenerId < b.listenerId ? -1 : 1)).map(deliveryValues),
+    onDuplicate: { key: DELIVERY_KEY, replace: CHANGED_COLUMNS },
+  });
+  const state = eventStateOf(states.values(), { scheduled: false });
+  await execute(manager, 'UPDATE pub_event SET state = ? WHERE event_id = ?', [state, eventId]);
+}
+
+function changedDelivery(delivery: DeliveryRecord, change: DeliveryChange, at: number): DeliveryRecord {
+  return {
+    ...delivery,
+    state: change.state,
+    reason: change.reason,
+    generation: change.generation,
+    nextAttemptAt: null,
+    expectedAt: change.state === 'pending' ? at : null,
+    updatedAt: Math.max(at, delivery.updatedAt),
+  };
+}
+
+function byOrder(a: DeliveryRecord, b: DeliveryRecord): number {
+  if (a.operIndex !== b.operIndex) return a.operIndex - b.operIndex;
+  return a.listenerId < b.listenerId ? -1 : 1;
+}
