@@ -1,5 +1,8 @@
 import type { Clock } from './ports.js';
 
+/** What one take costs; a millisecond adds `ratePerSecond`, so that whole rates are counted without rounding. */
+const COST = 1_000;
+
 /**
  * Lets `ratePerSecond` takes through per second, and as many at once after a pause (at least one).
  * Needs no timer: it fills by the clock when it is asked.
@@ -8,14 +11,14 @@ export class TokenBucket {
   readonly ratePerSecond: number;
   readonly #clock: Clock;
   readonly #capacity: number;
-  #tokens: number;
+  #credit: number;
   #filledAt: number;
 
   constructor(ratePerSecond: number, clock: Clock) {
     this.ratePerSecond = ratePerSecond;
     this.#clock = clock;
-    this.#capacity = Math.max(1, ratePerSecond);
-    this.#tokens = this.#capacity;
+    this.#capacity = Math.max(1, ratePerSecond) * COST;
+    this.#credit = this.#capacity;
     this.#filledAt = clock.now();
   }
 
@@ -23,12 +26,12 @@ export class TokenBucket {
   take(): number {
     const now = this.#clock.now();
     const elapsedMs = Math.max(0, now - this.#filledAt);
-    this.#tokens = Math.min(this.#capacity, this.#tokens + (elapsedMs * this.ratePerSecond) / 1000);
+    this.#credit = Math.min(this.#capacity, this.#credit + elapsedMs * this.ratePerSecond);
     this.#filledAt = now;
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1;
+    if (this.#credit >= COST) {
+      this.#credit -= COST;
       return 0;
     }
-    return Math.ceil(((1 - this.#tokens) * 1000) / this.ratePerSecond);
+    return Math.ceil((COST - this.#credit) / this.ratePerSecond);
   }
 }
