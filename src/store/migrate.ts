@@ -1,5 +1,4 @@
 import { DataSource, MigrationExecutor, type EntityManager, type QueryRunner } from 'typeorm';
-import { EventCenterError } from '../core/errors.js';
 import { dataSourceOptions, dialectOf, MIGRATIONS_TABLE, type DataSourceSettings } from './data-source.js';
 import { classifyFailure, toStoreError, unavailable } from './database-errors.js';
 import { rowsOf } from './sql.js';
@@ -19,7 +18,7 @@ export async function migrate(settings: DataSourceSettings): Promise<string[]> {
     dataSourceOptions({ ...settings, poolSize: 1, queryTimeoutMs: STATEMENT_TIMEOUT_MS }),
   );
   try {
-    await dataSource.initialize();
+    await whileBusy(() => dataSource.initialize());
     const runner = dataSource.createQueryRunner();
     try {
       const exclusively = dialectOf(settings.url) === 'sqlite' ? exclusivelyOnSqlite : exclusivelyOnMysql;
@@ -69,7 +68,7 @@ async function exclusivelyOnMysql<T>(runner: QueryRunner, work: () => Promise<T>
 }
 
 async function exclusivelyOnSqlite<T>(runner: QueryRunner, work: () => Promise<T>): Promise<T> {
-  await beginImmediately(runner);
+  await whileBusy(() => runner.query('BEGIN IMMEDIATE'));
   try {
     const value = await work();
     await runner.query('COMMIT');
@@ -80,16 +79,16 @@ async function exclusivelyOnSqlite<T>(runner: QueryRunner, work: () => Promise<T
   }
 }
 
-async function beginImmediately(runner: QueryRunner): Promise<void> {
+/** Repeats while another process holds the SQLite file. */
+async function whileBusy(work: () => Promise<unknown>): Promise<void> {
   const deadline = Date.now() + LOCK_TIMEOUT_SECONDS * 1_000;
   for (;;) {
     try {
-      await runner.query('BEGIN IMMEDIATE');
+      await work();
       return;
     } catch (error) {
       if (classifyFailure(error) !== 'repeat') throw error;
-      if (Date.now() > deadline)
-        throw new EventCenterError('UNAVAILABLE', 'the database file is locked by another process');
+      if (Date.now() > deadline) throw unavailable('another process has been holding the database file for too long');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

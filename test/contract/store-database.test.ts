@@ -1,10 +1,10 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { hasCode } from '../../src/core/errors';
-import type { Database } from '../../src/store/database';
-import { RefusedRowError } from '../../src/store/database-errors';
-import { deleteOldest, execute, insertRows, rowsOf } from '../../src/store/sql';
-import { createMysqlDatabase, describeEachDatabase, type TestDatabase } from '../support/databases';
+import { hasCode } from '../../src/core/errors.js';
+import type { Database } from '../../src/store/database.js';
+import { RefusedRowError } from '../../src/store/database-errors.js';
+import { deleteOldest, execute, insertRows, rowsOf } from '../../src/store/sql.js';
+import { createMysqlDatabase, describeEachDatabase, type TestDatabase } from '../support/databases.js';
 
 const NUMBERS =
   'CREATE TABLE numbers (id INTEGER PRIMARY KEY NOT NULL, text VARCHAR(5) NOT NULL, newness INTEGER NOT NULL)';
@@ -182,7 +182,7 @@ describeMysql('a MariaDB that goes away', () => {
     await proxy.cut();
     const url = new URL(test.url);
     url.host = `127.0.0.1:${port}`;
-    const database = test.open({ url: url.href });
+    const database = test.open({ url: url.href, queryTimeoutMs: 1_000 });
     try {
       await expect(one(database)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       await proxy.open();

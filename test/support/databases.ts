@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
-import { migrations } from '../../migrations/index';
-import type { Log } from '../../src/core/ports';
-import { openDatabase, type Database, type DatabaseOptions } from '../../src/store/database';
-import { entities } from '../../src/store/entities';
+import { migrations } from '../../migrations/index.js';
+import type { Log } from '../../src/core/ports.js';
+import { openDatabase, type Database, type DatabaseOptions } from '../../src/store/database.js';
+import { entities } from '../../src/store/entities.js';
 
 /** The MariaDB or MySQL server of the tests, without a database name. */
 export const DATABASE_SERVER_URL = (
