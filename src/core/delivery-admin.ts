@@ -1,14 +1,16 @@
+import { appendAudit } from './audit.js';
 import { EventCenterError } from './errors.js';
 import { uuidV7 } from './ids.js';
 import type { JsonObject } from './model.js';
-import type { Actor, AuditStore, Clock, DeliveryAdmin, Replay, ReplayFilter, ReplayStore } from './ports.js';
+import type { Actor, AuditStore, Clock, DeliveryAdmin, Log, Replay, ReplayFilter, ReplayStore } from './ports.js';
 import type { Redelivery } from './redelivery.js';
 
 export interface DeliveryDeskDeps {
   redelivery: Pick<Redelivery, 'retry' | 'cancel'>;
   replays: Pick<ReplayStore, 'create' | 'find' | 'cancel'>;
-  audit: Pick<AuditStore, 'append'>;
+  audit: AuditStore;
   clock: Clock;
+  log: Log;
 }
 
 /** What operators can do with deliveries, each noted in the audit log once it is done. */
@@ -65,6 +67,6 @@ export class DeliveryDesk implements DeliveryAdmin {
 
   #audit(actor: Actor, action: string, subject: { kind: string; id: string }, detail: JsonObject = {}): Promise<void> {
     const entry = { action, subjectKind: subject.kind, subjectId: subject.id, detail };
-    return this.#deps.audit.append(actor, entry, this.#deps.clock.now());
+    return appendAudit(this.#deps, actor, entry);
   }
 }

@@ -14,6 +14,7 @@ import {
   type RawDelivery,
   type RawEvent,
 } from './journal-rows.js';
+import { forUpdateClause } from './skip-locked.js';
 import { execute, insertRows, rowsOf } from './sql.js';
 
 /** What a change writes of a delivery; the rest of a row belongs to the outcomes. */
@@ -22,12 +23,9 @@ const CHANGED_COLUMNS = ['state', 'reason', 'generation', 'next_attempt_at', 'ex
 /** Chains in the journal's tables. Locks the event's row first, as the journal does, then chain and deliveries. */
 export class SqlRedeliveryStore implements RedeliveryStore {
   readonly #database: Database;
-  /** `FOR UPDATE`; a transaction on SQLite is alone anyway. */
-  readonly #lock: string;
 
   constructor(database: Database) {
     this.#database = database;
-    this.#lock = database.isSqlite ? '' : ' FOR UPDATE';
   }
 
   async nodeOf(eventId: string, listenerId: string): Promise<string | null> {
@@ -39,10 +37,10 @@ export class SqlRedeliveryStore implements RedeliveryStore {
 
   changeChain(key: ChainKey, at: number, decide: (chain: RecordedChain) => ChainChange | null): Promise<boolean> {
     return this.#database.transaction(async (manager) => {
-      const recorded = await this.#lockEvent(manager, key.eventId);
+      const recorded = await lockEvent(manager, key.eventId);
       if (recorded === null) return false;
-      const chainGeneration = await this.#lockChain(manager, key, at);
-      const all = await this.#lockDeliveries(manager, key.eventId);
+      const chainGeneration = await lockChain(manager, key, at);
+      const all = await lockDeliveries(manager, key.eventId);
       const deliveries = all.filter((delivery) => delivery.nodeCode === key.nodeCode).sort(byOrder);
       const generation = Math.max(chainGeneration, ...deliveries.map((delivery) => delivery.generation));
       const change = decide({ nodeCode: key.nodeCode, ...recorded, generation, deliveries });
@@ -82,31 +80,34 @@ export class SqlRedeliveryStore implements RedeliveryStore {
     const rows = await this.#database.run((manager) => rowsOf<{ event_id: Buffer }>(manager, sql, parameters));
     return [...new Set(rows.map((row) => uuidFromBytes(row.event_id)))].map((eventId) => ({ eventId, nodeCode }));
   }
+}
 
-  async #lockEvent(manager: EntityManager, eventId: string): Promise<{ event: Event; eventState: EventState } | null> {
-    const sql = `SELECT ${EVENT_COLUMNS.join(', ')} FROM pub_event WHERE event_id = ?${this.#lock}`;
-    const [row] = await rowsOf<RawEvent>(manager, sql, [uuidToBytes(eventId)]);
-    return row === undefined ? null : { event: eventOf(row), eventState: row.state };
-  }
+async function lockEvent(
+  manager: EntityManager,
+  eventId: string,
+): Promise<{ event: Event; eventState: EventState } | null> {
+  const sql = `SELECT ${EVENT_COLUMNS.join(', ')} FROM pub_event WHERE event_id = ?${forUpdateClause(manager)}`;
+  const [row] = await rowsOf<RawEvent>(manager, sql, [uuidToBytes(eventId)]);
+  return row === undefined ? null : { event: eventOf(row), eventState: row.state };
+}
 
-  /** The chain's generation. Its row is made if there is none, because only a row can be locked. */
-  async #lockChain(manager: EntityManager, { eventId, nodeCode }: ChainKey, at: number): Promise<number> {
-    await insertRows(manager, {
-      table: 'pub_event_chain',
-      columns: ['event_id', 'node_code', 'generation', 'sequence', 'message_id', 'updated_at'],
-      rows: [[uuidToBytes(eventId), nodeCode, 1, 0, null, at]],
-      onDuplicate: 'keep',
-    });
-    const sql = `SELECT generation FROM pub_event_chain WHERE event_id = ? AND node_code = ?${this.#lock}`;
-    const [row] = await rowsOf<{ generation: number }>(manager, sql, [uuidToBytes(eventId), nodeCode]);
-    return row?.generation ?? 1;
-  }
+/** The chain's generation. Its row is made if there is none, because only a row can be locked. */
+async function lockChain(manager: EntityManager, { eventId, nodeCode }: ChainKey, at: number): Promise<number> {
+  await insertRows(manager, {
+    table: 'pub_event_chain',
+    columns: ['event_id', 'node_code', 'generation', 'sequence', 'message_id', 'updated_at'],
+    rows: [[uuidToBytes(eventId), nodeCode, 1, 0, null, at]],
+    onDuplicate: 'keep',
+  });
+  const sql = `SELECT generation FROM pub_event_chain WHERE event_id = ? AND node_code = ?${forUpdateClause(manager)}`;
+  const [row] = await rowsOf<{ generation: number }>(manager, sql, [uuidToBytes(eventId), nodeCode]);
+  return row?.generation ?? 1;
+}
 
-  async #lockDeliveries(manager: EntityManager, eventId: string): Promise<DeliveryRecord[]> {
-    const sql = `SELECT ${DELIVERY_COLUMNS.join(', ')} FROM pub_event_delivery
-      WHERE event_id = ? ORDER BY event_id, listener_id${this.#lock}`;
-    return (await rowsOf<RawDelivery>(manager, sql, [uuidToBytes(eventId)])).map(deliveryRecordOf);
-  }
+async function lockDeliveries(manager: EntityManager, eventId: string): Promise<DeliveryRecord[]> {
+  const sql = `SELECT ${DELIVERY_COLUMNS.join(', ')} FROM pub_event_delivery
+    WHERE event_id = ? ORDER BY event_id, listener_id${forUpdateClause(manager)}`;
+  return (await rowsOf<RawDelivery>(manager, sql, [uuidToBytes(eventId)])).map(deliveryRecordOf);
 }
 
 interface Writing {

@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { EventState } from '../core/model.js';
 import type { RetentionStore } from '../core/ports.js';
 import type { Database } from './database.js';
+import { skipLockedClause } from './skip-locked.js';
 import { deleteOldest, execute, placeholders, rowsOf } from './sql.js';
 
 /** States of events that nothing will happen to any more by itself. */
@@ -36,9 +37,9 @@ export class SqlRetentionStore implements RetentionStore {
   }
 
   deleteEvents(before: number, limit: number): Promise<number> {
-    const select = `SELECT event_id FROM pub_event WHERE state IN (${placeholders(SETTLED.length)}) AND accepted_at < ?
-      LIMIT ?${this.#database.isSqlite ? '' : ' FOR UPDATE SKIP LOCKED'}`;
     return this.#database.transaction(async (manager) => {
+      const select = `SELECT event_id FROM pub_event WHERE state IN (${placeholders(SETTLED.length)})
+        AND accepted_at < ? LIMIT ?${await skipLockedClause(manager)}`;
       const rows = await rowsOf<{ event_id: Buffer }>(manager, select, [...SETTLED, before, limit]);
       const ids = rows.map((row) => row.event_id);
       for (const table of ['pub_event_attempt', 'pub_event_delivery', 'pub_event_chain', 'pub_event']) {

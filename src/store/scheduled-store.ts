@@ -3,6 +3,7 @@ import type { ScheduledStore } from '../core/ports.js';
 import { uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import { EVENT_COLUMNS, eventOf, type RawEvent } from './journal-rows.js';
+import { skipLockedClause } from './skip-locked.js';
 import { execute, placeholders, rowsOf } from './sql.js';
 
 /**
@@ -18,9 +19,9 @@ export class SqlScheduledStore implements ScheduledStore {
 
   async releaseDue(now: number, limit: number, publish: (event: Event) => Promise<void>): Promise<number> {
     if (!(await this.#anyDue(now))) return 0;
-    const select = `SELECT ${EVENT_COLUMNS.join(', ')} FROM pub_event WHERE release_at <= ?
-      ORDER BY release_at, event_id LIMIT ?${this.#database.isSqlite ? '' : ' FOR UPDATE SKIP LOCKED'}`;
     return this.#database.transaction(async (manager) => {
+      const select = `SELECT ${EVENT_COLUMNS.join(', ')} FROM pub_event WHERE release_at <= ?
+        ORDER BY release_at, event_id LIMIT ?${await skipLockedClause(manager)}`;
       const events = (await rowsOf<RawEvent>(manager, select, [now, limit])).map(eventOf);
       const published = await Promise.allSettled(events.map(publish));
       const released = events.filter((_event, index) => published[index]?.status === 'fulfilled');
