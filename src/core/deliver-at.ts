@@ -13,12 +13,17 @@ const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))
  * @throws INVALID_PARAM at `deliverAt` for anything else, and for more than a year ahead of `now`.
  */
 export function parseDeliverAt(text: string, now: number): number {
-  const time = MILLISECONDS.test(text) ? Number(text) : parseRfc3339(text);
+  const time = parseTime(text);
   if (time === null) {
     throw invalidField('deliverAt', 'expected RFC 3339 such as 2030-01-31T08:00:00+08:00, or ms since the epoch');
   }
   if (time - now > HORIZON_MS) throw invalidField('deliverAt', 'expected a time within the next 366 days');
   return time;
+}
+
+/** ms since the epoch, written so or as RFC 3339 with an offset; null for anything else. */
+export function parseTime(text: string): number | null {
+  return MILLISECONDS.test(text) ? Number(text) : parseRfc3339(text);
 }
 
 function parseRfc3339(text: string): number | null {

@@ -1,0 +1,290 @@
+import { EventCenterError, hasCode, invalidField } from './errors.js';
+import { uuidV7 } from './ids.js';
+import { checkFormat, checkListener, kindOf } from './listener-rules.js';
+import type { EventType, Listener, ListenerRevision, RetryPolicy } from './model.js';
+import type { Actor, RegistryWriter } from './ports.js';
+import {
+  auditChange,
+  changeRegistry,
+  conflictAt,
+  expectVersion,
+  listenerUse,
+  withChanges,
+  type Changes,
+  type ExpectedVersion,
+  type RegistryAdminDeps,
+} from './registry-change.js';
+import { DEFAULT_TIMEOUT_MS, OPER_INDEX } from './registry-limits.js';
+import { snapshotReads, type RegistryReads } from './registry-reads.js';
+import { delaySteps, MAX_DELAY_STEPS } from './topology.js';
+
+/** What of a listener can be changed. Node, event type and kind cannot: its deliveries stand under them. */
+type ListenerFields = Omit<Listener, 'id' | 'eventTypeId' | 'nodeCode' | 'format' | 'retry' | 'version' | 'lastTime'>;
+
+/** `retry` and `headers` replace what was there as a whole; a retry policy's missing fields are their defaults. */
+export interface ListenerChanges extends Changes<ListenerFields> {
+  format?: string | undefined;
+  retry?: Changes<RetryPolicy> | undefined;
+}
+
+export interface NewListener extends ListenerChanges {
+  name: string;
+  nodeCode: string;
+  /** The event type by its id, or by both of its codes. */
+  eventTypeId?: string | undefined;
+  sourceId?: string | undefined;
+  eventTypeCode?: string | undefined;
+}
+
+export interface ListenerRef {
+  id: string;
+  expectedVersion: ExpectedVersion;
+}
+
+const DEFAULT_RETRY: RetryPolicy = { strategy: 'default', maxAttempts: null, delaysMs: null };
+
+/** Registers listeners (`pub_eventlistener`). */
+export class ListenerAdmin {
+  readonly #deps: RegistryAdminDeps;
+
+  constructor(deps: RegistryAdminDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Registers a listener. Its queue, binding and delays are declared before any process can see it.
+   * @throws INVALID_PARAM; NOT_IMPLEMENTED for a format that is not built; CONFLICT for a taken `operIndex` or a mix of
+   *   kinds; UNAVAILABLE when store or broker is away: nothing is registered then.
+   */
+  async create(actor: Actor, input: NewListener): Promise<Listener> {
+    const planned = await this.#plan(await this.#currentReads(), input);
+    await this.#prepare(planned);
+    return changeRegistry(this.#deps, actor, async (writer) => {
+      const listener = await this.#plan(writer, input);
+      if (listener.eventTypeId !== planned.eventTypeId) {
+        throw conflictAt('eventTypeCode', 'the event type was registered anew meanwhile; repeat the call');
+      }
+      await writer.saveListener(listener);
+      await writer.openRevision(revisionOf(listener, writer.version));
+      await auditChange(writer, { kind: 'listener', id: listener.id }, { action: 'created', asked: input });
+      return listener;
+    });
+  }
+
+  /**
+   * Changes the fields given. What the listener was owed under its tenant and filter stays owed.
+   * @throws NOT_FOUND, VERSION_MISMATCH, and what `create` throws; INVALID_PARAM for a change of the kind.
+   */
+  async update(actor: Actor, ref: ListenerRef, changes: ListenerChanges): Promise<Listener> {
+    if (changes.retry?.delaysMs != null) {
+      const planned = await this.#planUpdate(await this.#currentReads(), ref, changes);
+      await this.#prepare(planned.next);
+    }
+    return changeRegistry(this.#deps, actor, async (writer) => {
+      const { current, next } = await this.#planUpdate(writer, ref, changes);
+      await writer.saveListener(next);
+      if (isOwedDifferently(current, next)) {
+        await writer.closeRevision(next.id, next.lastTime);
+        await writer.openRevision(revisionOf(next, writer.version));
+      }
+      await auditChange(writer, { kind: 'listener', id: next.id }, { action: 'updated', asked: changes });
+      return next;
+    });
+  }
+
+  /** Disables a listener that answered 410 Gone; one that is disabled or deleted already stays so. @throws UNAVAILABLE. */
+  async disable(actor: Actor, id: string): Promise<void> {
+    const known = await (await this.#currentReads()).findListener(id);
+    if (known === null || !known.enabled) return;
+    try {
+      await this.update(actor, { id, expectedVersion: null }, { enabled: false });
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+    }
+  }
+
+  /** Its unsettled deliveries are cancelled as they come up. @throws NOT_FOUND, VERSION_MISMATCH, UNAVAILABLE. */
+  async delete(actor: Actor, ref: ListenerRef): Promise<void> {
+    await changeRegistry(this.#deps, actor, async (writer) => {
+      const { id, name, nodeCode } = await findListener(writer, ref);
+      await writer.closeRevision(id, this.#deps.clock.now());
+      await writer.deleteListener(id);
+      await auditChange(writer, { kind: 'listener', id }, { action: 'deleted', asked: { name, nodeCode } });
+    });
+  }
+
+  /** The listener that `input` asks for, by the registry that `reads` sees. */
+  async #plan(reads: RegistryReads, input: NewListener): Promise<Listener> {
+    const { nodeCode, eventTypeId: _, sourceId, eventTypeCode, format, retry, ...fields } = input;
+    const now = this.#deps.clock.now();
+    const type = await findTypeOf(reads, input);
+    if ((await reads.findNode(nodeCode)) === null)
+      throw invalidField('nodeCode', `there is no node ${nodeCode.slice(0, 40)}`);
+    const siblings = await siblingsOf(reads, { nodeCode, eventTypeId: type.id });
+    const blank: Omit<Listener, 'name'> = {
+      id: uuidV7(now),
+      eventTypeId: type.id,
+      namei18n: null,
+      implClassName: null,
+      url: null,
+      owner: null,
+      note: null,
+      operIndex: nextOperIndex(siblings),
+      nodeCode,
+      enabled: true,
+      tenantCode: null,
+      filter: null,
+      format: checkFormat(format ?? 'iuap'),
+      method: 'POST',
+      headers: {},
+      timeoutMs: DEFAULT_TIMEOUT_MS,
+      secret: null,
+      fieldsAsHeaders: false,
+      retry: withChanges(DEFAULT_RETRY, retry ?? {}),
+      version: 1,
+      lastTime: now,
+    };
+    const listener: Listener = withChanges({ ...blank, name: input.name }, fields);
+    checkListener(listener, this.#deps.schemas);
+    expectPlace(listener, siblings);
+    await this.#expectDelaySteps(reads, listener);
+    return listener;
+  }
+
+  async #planUpdate(
+    reads: RegistryReads,
+    ref: ListenerRef,
+    changes: ListenerChanges,
+  ): Promise<{ current: Listener; next: Listener }> {
+    const current = await findListener(reads, ref);
+    const { format, retry, ...fields } = changes;
+    const next: Listener = {
+      ...withChanges(current, fields),
+      format: format === undefined ? current.format : checkFormat(format),
+      retry: retry === undefined ? current.retry : withChanges(DEFAULT_RETRY, retry),
+      version: current.version + 1,
+      lastTime: this.#deps.clock.now(),
+    };
+    checkListener(next, this.#deps.schemas);
+    if (kindOf(next) !== kindOf(current)) {
+      throw invalidField(
+        current.url === null ? 'url' : 'implClassName',
+        'a listener keeps its kind; register another one instead',
+      );
+    }
+    expectPlace(next, await siblingsOf(reads, current));
+    await this.#expectDelaySteps(reads, next);
+    return { current, next };
+  }
+
+  async #currentReads(): Promise<RegistryReads> {
+    const { registry, store } = this.#deps;
+    return snapshotReads(await registry.atLeast(await store.readVersion()));
+  }
+
+  async #prepare(listener: Listener): Promise<void> {
+    await this.#deps.prepareTopology({
+      queue: { kind: kindOf(listener), nodeCode: listener.nodeCode },
+      eventTypeId: listener.eventTypeId,
+      delaysMs: listener.retry.delaysMs ?? [],
+    });
+  }
+
+  /** Each different delay is a queue of its own, so their number is bounded (architecture, topology). */
+  async #expectDelaySteps(reads: RegistryReads, listener: Listener): Promise<void> {
+    const { delaysMs } = listener.retry;
+    if (delaysMs === null) return;
+    const known = delaySteps(this.#deps.defaultDelaysMs, await reads.listenerDelaysMs());
+    const all = delaySteps(known, delaysMs);
+    if (all.length === known.length || all.length <= MAX_DELAY_STEPS) return;
+    throw invalidField(
+      'retry.delaysMs',
+      `all listeners together may use ${MAX_DELAY_STEPS} different delays and would use ${all.length}; in use are ${known.join(', ')}`,
+    );
+  }
+}
+
+function expectPlace(listener: Listener, siblings: Listener[]): void {
+  const others = siblings.filter((sibling) => sibling.id !== listener.id);
+  const kind = kindOf(listener);
+  const mixed = others.find((sibling) => kindOf(sibling) !== kind);
+  if (mixed !== undefined) {
+    const rule = 'a node has only urls or only plugins for one event type, else the event would arrive twice';
+    throw conflictAt(kind === 'url' ? 'url' : 'implClassName', rule, { conflictsWith: [listenerUse(mixed)] });
+  }
+  const sameIndex = others.find((sibling) => sibling.operIndex === listener.operIndex);
+  if (sameIndex !== undefined) {
+    const rule = `the node's listener ${sameIndex.name} of this event type has ${listener.operIndex} already`;
+    throw conflictAt('operIndex', rule, { conflictsWith: [listenerUse(sameIndex)] });
+  }
+}
+
+function nextOperIndex(siblings: Listener[]): number {
+  const next = siblings.reduce((highest, sibling) => Math.max(highest, sibling.operIndex), 0) + 1;
+  if (next > OPER_INDEX.max) throw invalidField('operIndex', 'the highest number is taken; name a free one');
+  return next;
+}
+
+async function siblingsOf(reads: RegistryReads, place: { nodeCode: string; eventTypeId: string }): Promise<Listener[]> {
+  const listeners = await reads.listenersOfEventType(place.eventTypeId);
+  return listeners.filter((listener) => listener.nodeCode === place.nodeCode);
+}
+
+async function findTypeOf(reads: RegistryReads, input: NewListener): Promise<EventType> {
+  const { eventTypeId, sourceId, eventTypeCode } = input;
+  if (eventTypeId !== undefined) {
+    if (sourceId !== undefined || eventTypeCode !== undefined) {
+      throw invalidField(
+        'eventTypeId',
+        'name the event type by eventTypeId or by sourceId and eventTypeCode, not by both',
+      );
+    }
+    const type = await reads.findEventType(eventTypeId);
+    if (type === null) throw invalidField('eventTypeId', `there is no event type ${eventTypeId.slice(0, 40)}`);
+    return type;
+  }
+  if (sourceId === undefined || eventTypeCode === undefined) {
+    const missing =
+      sourceId === undefined && eventTypeCode !== undefined
+        ? 'sourceId'
+        : eventTypeCode === undefined && sourceId !== undefined
+          ? 'eventTypeCode'
+          : 'eventTypeId';
+    throw invalidField(missing, 'required: name the event type by eventTypeId, or by sourceId and eventTypeCode');
+  }
+  const type = await reads.findEventTypeByCode(sourceId, eventTypeCode);
+  if (type === null) {
+    throw invalidField(
+      'eventTypeCode',
+      `there is no event type (${sourceId.slice(0, 40)}, ${eventTypeCode.slice(0, 40)})`,
+    );
+  }
+  return type;
+}
+
+async function findListener(reads: RegistryReads, ref: ListenerRef): Promise<Listener> {
+  const listener = await reads.findListener(ref.id);
+  if (listener === null) throw new EventCenterError('NOT_FOUND', `there is no listener ${ref.id}`);
+  expectVersion(listener, ref.expectedVersion);
+  return listener;
+}
+
+function isOwedDifferently(current: Listener, next: Listener): boolean {
+  return current.tenantCode !== next.tenantCode || JSON.stringify(current.filter) !== JSON.stringify(next.filter);
+}
+
+function revisionOf(listener: Listener, fromVersion: number): ListenerRevision {
+  return {
+    listenerId: listener.id,
+    listenerName: listener.name,
+    eventTypeId: listener.eventTypeId,
+    nodeCode: listener.nodeCode,
+    kind: kindOf(listener),
+    operIndex: listener.operIndex,
+    fromVersion,
+    toVersion: null,
+    closedAt: null,
+    tenantCode: listener.tenantCode,
+    filter: listener.filter,
+  };
+}

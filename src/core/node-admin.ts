@@ -1,0 +1,210 @@
+import { expectKey, generateKey, keyWarning } from './app-key.js';
+import { EventCenterError } from './errors.js';
+import { expectText, expectWhole, FieldProblems } from './field-problems.js';
+import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType, type Node } from './model.js';
+import type { Actor, RegistryWriter } from './ports.js';
+import {
+  auditChange,
+  changeRegistry,
+  conflictAt,
+  expectUnused,
+  expectVersion,
+  listenerUse,
+  withChanges,
+  type Changes,
+  type ExpectedVersion,
+  type RegistryAdminDeps,
+  type Use,
+} from './registry-change.js';
+import {
+  CONCURRENCY,
+  DEFAULT_GRACE_MS,
+  GRACE_MS,
+  NAME_LENGTH,
+  NODE_CODE,
+  NODE_CODE_RULE,
+  NOTE_LENGTH,
+  RATE,
+} from './registry-limits.js';
+
+/** What of a node can be changed. */
+type NodeFields = Pick<
+  Node,
+  | 'nodeName'
+  | 'note'
+  | 'clientKey'
+  | 'algorithm'
+  | 'contentLength'
+  | 'enabled'
+  | 'onExhausted'
+  | 'concurrency'
+  | 'sendRateLimit'
+  | 'deliverRateLimit'
+>;
+
+export type NodeChanges = Changes<NodeFields>;
+
+export interface NewNode extends NodeChanges {
+  nodeCode: string;
+  /** A key that the application has already; one is made when left out. */
+  appKey?: string | undefined;
+}
+
+export interface NodeRef {
+  nodeCode: string;
+  expectedVersion: ExpectedVersion;
+}
+
+/** A node as it was saved, and what is allowed but unwise about it. */
+export interface SavedNode {
+  node: Node;
+  warnings: string[];
+}
+
+/** Registers applications (`pub_event_node`) and rotates their keys. */
+export class NodeAdmin {
+  readonly #deps: RegistryAdminDeps;
+
+  constructor(deps: RegistryAdminDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws INVALID_PARAM; CONFLICT when the code is taken; UNAVAILABLE. */
+  async create(actor: Actor, input: NewNode): Promise<SavedNode> {
+    const { nodeCode, appKey = generateKey(), ...changes } = input;
+    const now = this.#deps.clock.now();
+    const blank: Node = {
+      nodeCode,
+      nodeName: null,
+      note: null,
+      appKey,
+      previousAppKey: null,
+      previousAppKeyExpiresAt: null,
+      clientKey: null,
+      algorithm: 'HmacSHA1',
+      contentLength: 'exact',
+      enabled: true,
+      onExhausted: 'continue',
+      concurrency: this.#deps.defaultConcurrency,
+      sendRateLimit: null,
+      deliverRateLimit: null,
+      version: 1,
+      lastTime: now,
+    };
+    const node = withChanges(blank, changes);
+    checkNode(node, ['appKey', 'clientKey']);
+    return changeRegistry(this.#deps, actor, async (writer) => {
+      if ((await writer.findNode(nodeCode)) !== null)
+        throw conflictAt('nodeCode', `there is a node ${nodeCode} already`);
+      await writer.saveNode(node);
+      await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'created', asked: input });
+      return {
+        node,
+        warnings: keyWarnings([
+          ['appKey', appKey],
+          ['clientKey', node.clientKey],
+        ]),
+      };
+    });
+  }
+
+  /** Changes the fields given. @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE. */
+  async update(actor: Actor, ref: NodeRef, changes: NodeChanges): Promise<SavedNode> {
+    return changeRegistry(this.#deps, actor, async (writer) => {
+      const current = await findNode(writer, ref);
+      const node: Node = { ...withChanges(current, changes), ...this.#next(current) };
+      checkNode(node, changes.clientKey === undefined ? [] : ['clientKey']);
+      await writer.saveNode(node);
+      await auditChange(writer, { kind: 'node', id: node.nodeCode }, { action: 'updated', asked: changes });
+      return { node, warnings: keyWarnings([['clientKey', changes.clientKey ?? null]]) };
+    });
+  }
+
+  /**
+   * Gives the node another key; the present one stays good for `graceMs`, one from an earlier rotation ends now.
+   * @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE.
+   */
+  async rotateKey(
+    actor: Actor,
+    ref: NodeRef,
+    request: { graceMs?: number | undefined; appKey?: string | undefined },
+  ): Promise<SavedNode> {
+    const { graceMs = DEFAULT_GRACE_MS, appKey = generateKey() } = request;
+    const problems = new FieldProblems();
+    expectWhole(problems, { path: 'graceMs', value: graceMs }, GRACE_MS);
+    expectKey(problems, 'appKey', appKey);
+    problems.throwIfAny();
+    return changeRegistry(this.#deps, actor, async (writer) => {
+      const current = await findNode(writer, ref);
+      if (current.appKey === appKey) throw conflictAt('appKey', 'the node has this key already');
+      const next = this.#next(current);
+      const node: Node = {
+        ...current,
+        ...next,
+        appKey,
+        previousAppKey: graceMs === 0 ? null : current.appKey,
+        previousAppKeyExpiresAt: graceMs === 0 ? null : next.lastTime + graceMs,
+      };
+      await writer.saveNode(node);
+      await auditChange(
+        writer,
+        { kind: 'node', id: node.nodeCode },
+        { action: 'key-rotated', asked: { ...request, graceMs } },
+      );
+      return { node, warnings: keyWarnings([['appKey', appKey]]) };
+    });
+  }
+
+  /** @throws NOT_FOUND, VERSION_MISMATCH, UNAVAILABLE; IN_USE while it has listeners or owns event types. */
+  async delete(actor: Actor, ref: NodeRef): Promise<void> {
+    await changeRegistry(this.#deps, actor, async (writer) => {
+      const { nodeCode } = await findNode(writer, ref);
+      const listeners = await writer.listenersOfNode(nodeCode);
+      const eventTypes = await writer.eventTypesOwnedBy(nodeCode);
+      expectUnused(`node ${nodeCode}`, [...listeners.map(listenerUse), ...eventTypes.map(eventTypeUse)]);
+      await writer.deleteNode(nodeCode);
+      await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'deleted', asked: {} });
+    });
+  }
+
+  #next(current: Node): { version: number; lastTime: number } {
+    return { version: current.version + 1, lastTime: this.#deps.clock.now() };
+  }
+}
+
+/** @throws INVALID_PARAM naming every field that is wrong; keys are checked only when they were given. */
+function checkNode(node: Node, givenKeys: ('appKey' | 'clientKey')[]): void {
+  const problems = new FieldProblems();
+  problems.expect(NODE_CODE.test(node.nodeCode), 'nodeCode', NODE_CODE_RULE);
+  const reserved = [BUILT_IN_NODE_CODE, OWNER_ALL];
+  problems.expect(
+    !reserved.includes(node.nodeCode.toUpperCase()),
+    'nodeCode',
+    `${reserved.join(' and ')} are reserved, in any case of letters`,
+  );
+  expectText(problems, { path: 'nodeName', text: node.nodeName }, { max: NAME_LENGTH });
+  expectText(problems, { path: 'note', text: node.note }, { min: 0, max: NOTE_LENGTH, multiline: true });
+  expectWhole(problems, { path: 'concurrency', value: node.concurrency }, CONCURRENCY);
+  expectWhole(problems, { path: 'sendRateLimit', value: node.sendRateLimit }, RATE);
+  expectWhole(problems, { path: 'deliverRateLimit', value: node.deliverRateLimit }, RATE);
+  for (const path of givenKeys) {
+    const key = node[path];
+    if (key !== null) expectKey(problems, path, key);
+  }
+  problems.throwIfAny();
+}
+
+async function findNode(writer: RegistryWriter, ref: NodeRef): Promise<Node> {
+  const node = await writer.findNode(ref.nodeCode);
+  if (node === null) throw new EventCenterError('NOT_FOUND', `there is no node ${ref.nodeCode}`);
+  expectVersion(node, ref.expectedVersion);
+  return node;
+}
+
+function keyWarnings(keys: [path: string, key: string | null][]): string[] {
+  return keys.flatMap(([path, key]) => (key === null ? [] : (keyWarning(path, key) ?? [])));
+}
+
+function eventTypeUse(type: EventType): Use {
+  return { kind: 'event-type', id: type.id, name: type.eventTypeName ?? `${type.sourceId} ${type.eventTypeCode}` };
+}
