@@ -1,0 +1,210 @@
+import type { Duplex } from 'node:stream';
+import { connect, type ChannelModel } from 'amqplib';
+import type { Log } from '../../core/ports.js';
+import { backoffMs, messageOf, pause, within } from '../within.js';
+
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5000;
+/** A connection that lived this long starts the backoff anew when it is lost. */
+const STEADY_AFTER_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 2000;
+
+/** One connection from its handshake to its end. */
+export interface Session {
+  model: ChannelModel;
+  /** False as soon as the connection is lost or given up. */
+  alive(): boolean;
+  /** Cuts the connection at once; the link then connects anew. */
+  kill(reason: string): void;
+}
+
+export interface LinkOptions {
+  /** Shown by the broker as the connection's name. */
+  name: string;
+  /** `amqp://` or `amqps://` urls, tried in turn. */
+  addresses: string[];
+  connectTimeoutMs: number;
+  heartbeatSeconds: number;
+  log: Log;
+}
+
+/** What is done with each connection. None of these may throw, except `up`: the connection is then given up. */
+export interface LinkHooks {
+  up(session: Session): Promise<void>;
+  down(reason: string): void;
+  blocked(reason: string | null): void;
+}
+
+/**
+ * Keeps one connection to the broker: connects, tries the next address when one fails, and comes back after every
+ * loss, with backoff and jitter. amqplib's own recovery is not used, see the architecture page.
+ */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #hooks: LinkHooks;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | null = null;
+  #session: Session | null = null;
+  #problem: string | null = 'not connected yet';
+
+  constructor(options: LinkOptions, hooks: LinkHooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+  }
+
+  /** Why there is no connection that is set up, or null while there is one. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Closes the connection and connects no more. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const model = this.#session?.model;
+    if (model !== undefined) {
+      await within(CLOSE_TIMEOUT_MS, 'closing the connection', closeQuietly(model)).catch(() => undefined);
+    }
+    this.#session?.kill('stopped');
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    let failures = 0;
+    while (!signal.aborted) {
+      const model = await this.#connectToAny();
+      if (model !== null) {
+        const since = Date.now();
+        await this.#serve(model);
+        if (Date.now() - since > STEADY_AFTER_MS) failures = 0;
+      }
+      await pause(backoffMs(failures, FIRST_BACKOFF_MS, MAX_BACKOFF_MS), signal);
+      failures += 1;
+    }
+  }
+
+  async #connectToAny(): Promise<ChannelModel | null> {
+    const { addresses, log, name } = this.#options;
+    for (const address of addresses) {
+      if (this.#stopping.signal.aborted) return null;
+      try {
+        return await this.#connect(address);
+      } catch (error) {
+        this.#problem = `cannot connect to ${hostOf(address)}: ${messageOf(error)}`;
+        log.warn('broker.connect.failed', { connection: name, broker: hostOf(address), error: messageOf(error) });
+      }
+    }
+    return null;
+  }
+
+  async #connect(address: string): Promise<ChannelModel> {
+    const { connectTimeoutMs, heartbeatSeconds, name } = this.#options;
+    const url = new URL(address);
+    if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(heartbeatSeconds));
+    const opening = connect(url.href, {
+      noDelay: true,
+      keepAlive: true,
+      // Of the socket's silence while connecting; the limit around it holds for the whole handshake.
+      timeout: connectTimeoutMs,
+      clientProperties: { connection_name: name },
+    });
+    let late = false;
+    opening.then(
+      (model) => {
+        if (late) void closeQuietly(model);
+      },
+      () => undefined,
+    );
+    try {
+      const model = await within(connectTimeoutMs, 'the handshake', opening);
+      this.#options.log.info('broker.connected', { connection: name, broker: hostOf(address) });
+      return model;
+    } catch (error) {
+      late = true;
+      throw error;
+    }
+  }
+
+  /** Sets a connection up and waits until it ends. */
+  async #serve(model: ChannelModel): Promise<void> {
+    const ended = this.#watch(model);
+    const session = this.#session;
+    if (session === null || this.#stopping.signal.aborted) {
+      session?.kill('stopped');
+      return;
+    }
+    try {
+      await this.#hooks.up(session);
+      if (session.alive()) this.#problem = null;
+    } catch (error) {
+      this.#options.log.warn('broker.setup.failed', { connection: this.#options.name, error: messageOf(error) });
+      session.kill(messageOf(error));
+    }
+    const reason = await ended;
+    this.#session = null;
+    this.#problem = `connection lost: ${reason}`;
+    if (!this.#stopping.signal.aborted) {
+      this.#options.log.warn('broker.disconnected', { connection: this.#options.name, reason });
+    }
+  }
+
+  /** Resolves with the reason once the connection has ended; `down` was called by then. */
+  #watch(model: ChannelModel): Promise<string> {
+    return new Promise((resolve) => {
+      let alive = true;
+      let reason = 'closed by the broker';
+      const end = (why: string): void => {
+        if (!alive) return;
+        alive = false;
+        this.#hooks.blocked(null);
+        this.#hooks.down(why);
+        streamOf(model).destroy();
+        resolve(why);
+      };
+      model.on('error', (error) => {
+        reason = error.message;
+      });
+      model.on('close', (error) => {
+        end(error?.message ?? reason);
+      });
+      model.on('blocked', (why) => {
+        this.#hooks.blocked(why);
+      });
+      model.on('unblocked', () => {
+        this.#hooks.blocked(null);
+      });
+      this.#session = {
+        model,
+        alive: () => alive,
+        kill: (why) => {
+          if (!alive) return;
+          reason = why;
+          // With an error, else amqplib would not notice and would leave its channels waiting.
+          streamOf(model).destroy(new Error(why));
+        },
+      };
+    });
+  }
+}
+
+function hostOf(address: string): string {
+  return new URL(address).host;
+}
+
+/** The socket, which amqplib has no method to cut. */
+function streamOf(model: ChannelModel): Duplex {
+  return (model.connection as unknown as { stream: Duplex }).stream;
+}
+
+async function closeQuietly(model: ChannelModel): Promise<void> {
+  model.on('error', () => undefined);
+  try {
+    await model.close();
+  } catch {
+    streamOf(model).destroy();
+  }
+}
