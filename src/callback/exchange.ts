@@ -1,0 +1,157 @@
+import type { Dispatcher } from 'undici';
+
+/** A request that is ready to be sent. */
+export interface ExchangeRequest {
+  origin: string;
+  /** Path and query. */
+  path: string;
+  method: 'POST' | 'PUT';
+  /** Names and values in turn. */
+  headers: string[];
+  body: Buffer;
+  timeoutMs: number;
+}
+
+/** A whole answer, of which at most 64 KiB of body were read; or why there is none. */
+export type ExchangeResult =
+  | {
+      kind: 'complete';
+      status: number;
+      contentType: string | null;
+      retryAfter: string | null;
+      body: Buffer;
+      /** The body was longer; the connection was given up. */
+      truncated: boolean;
+    }
+  | { kind: 'incomplete'; status: number | null; error: string };
+
+/** The most that is read of an answer's body (wire page, section 3). */
+export const MAX_ANSWER_BYTES = 64 * 1024;
+
+/**
+ * Sends a request and takes its answer, all within `timeoutMs`, connecting included. Never rejects and follows nothing.
+ * A kept connection that turns out to be dead when the request is written, so that none of it can have arrived, is
+ * replaced once without being counted; a request that may have arrived is never sent again here.
+ */
+export function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Promise<ExchangeResult> {
+  return new Promise((resolve) => new Exchange(dispatcher, request, resolve).send());
+}
+
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #dispatcher: Dispatcher;
+  readonly #request: ExchangeRequest;
+  readonly #timer: NodeJS.Timeout;
+  #resolve: ((result: ExchangeResult) => void) | null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #sentAgain = false;
+  #status: number | null = null;
+  #contentType: string | null = null;
+  #retryAfter: string | null = null;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(dispatcher: Dispatcher, request: ExchangeRequest, resolve: (result: ExchangeResult) => void) {
+    this.#dispatcher = dispatcher;
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#timer = setTimeout(() => this.#timeOut(), request.timeoutMs);
+  }
+
+  send(): void {
+    const { origin, path, method, headers, body } = this.#request;
+    try {
+      // The whole exchange has one time-out; undici's own would only cut it short.
+      this.#dispatcher.dispatch({ origin, path, method, headers, body, headersTimeout: 0, bodyTimeout: 0 }, this);
+    } catch (error) {
+      this.#fail(describe(error));
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#resolve === null) controller.abort(new Error('the time is over'));
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    this.#status = status;
+    this.#contentType = first(headers['content-type']);
+    this.#retryAfter = first(headers['retry-after']);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const room = MAX_ANSWER_BYTES - this.#bytes;
+    if (chunk.length <= room) {
+      this.#chunks.push(chunk);
+      this.#bytes += chunk.length;
+      return;
+    }
+    this.#chunks.push(chunk.subarray(0, room));
+    this.#complete(true);
+    controller.abort(new Error('the answer is too long'));
+  }
+
+  onResponseEnd(): void {
+    this.#complete(false);
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (this.#resolve !== null && !this.#sentAgain && this.#status === null && wasNotSent(error)) {
+      this.#sentAgain = true;
+      this.send();
+      return;
+    }
+    this.#fail(describe(error));
+  }
+
+  #complete(truncated: boolean): void {
+    this.#end({
+      kind: 'complete',
+      status: this.#status ?? 0,
+      contentType: this.#contentType,
+      retryAfter: this.#retryAfter,
+      body: this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks),
+      truncated,
+    });
+  }
+
+  #timeOut(): void {
+    const reached = this.#status === null ? 'no answer' : 'no complete answer';
+    this.#fail(`${reached} within ${this.#request.timeoutMs} ms`);
+    this.#controller?.abort(new Error('the time is over'));
+  }
+
+  #fail(error: string): void {
+    this.#end({ kind: 'incomplete', status: this.#status, error });
+  }
+
+  #end(result: ExchangeResult): void {
+    const resolve = this.#resolve;
+    if (resolve === null) return;
+    this.#resolve = null;
+    clearTimeout(this.#timer);
+    this.#chunks = [];
+    resolve(result);
+  }
+}
+
+/** The kernel refused the write: the peer had reset the connection before, and got nothing of this request. */
+function wasNotSent(error: Error): boolean {
+  return 'syscall' in error && error.syscall === 'write';
+}
+
+function first(header: string | string[] | undefined): string | null {
+  return (Array.isArray(header) ? header[0] : header) ?? null;
+}
+
+/** One sentence; several tried addresses are told by the first. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (error.message === '') return code === '' ? error.name : code;
+  return error.message.includes(code) ? error.message : `${error.message} (${code})`;
+}

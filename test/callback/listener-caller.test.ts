@@ -1,0 +1,270 @@
+import { createServer, type Server } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { parseQuery, decodeKey, formText, splitUrl, verifySignature } from '@event-center/sdk';
+import type { Listener, Node } from '../../src/core/model.js';
+import type { ListenerAnswer, ListenerCaller } from '../../src/core/ports.js';
+import { createListenerCaller } from '../../src/callback/listener-caller.js';
+import { ListenerStub } from '../support/listener-stub.js';
+import { aListener, aNode, anEvent } from '../support/registry-fixtures.js';
+import { until } from '../support/until.js';
+
+const vectors = require('../support/vectors/iuap-signature.json').vectors;
+const CB1 = vectors.find((vector: { id: string }) => vector.id === 'CB1');
+const EVENT_ID = '00000000-0000-4000-8000-000000000001';
+
+let stub: ListenerStub;
+let caller: ListenerCaller;
+
+beforeEach(async () => {
+  stub = await ListenerStub.start();
+  caller = createListenerCaller({ clock: Date, userAgent: 'event-center/test' });
+});
+afterEach(async () => {
+  await caller.close();
+  await stub.close();
+});
+
+const event = anEvent(EVENT_ID, { eventType: 'ADD_AFTER', tenantCode: 'lnald25w' });
+
+function call(over: Partial<Listener> = {}, node: Partial<Node> = {}, with_ = caller): Promise<ListenerAnswer> {
+  const listener = aListener('L', { url: stub.url('/l'), ...over });
+  return with_.call({ event, listener, node: aNode('A', node), attempt: 3 });
+}
+
+describe('what a listener receives', () => {
+  it('is the form of the protocol, in its order, with the headers of the attempt', async () => {
+    expect(await call()).toMatchObject({ kind: 'success', status: 200, error: null });
+    const [received] = stub.calls();
+    expect(received).toMatchObject({ method: 'POST', target: '/l', attempt: 3, listenerId: 'L', eventId: EVENT_ID });
+    expect(received!.body).toBe(
+      `sourceID=USER&eventType=ADD_AFTER&tenantCode=lnald25w&userObject=%7B%22a%22%3A1%7D&uuid=${EVENT_ID}`,
+    );
+    expect(received!.headers).toMatchObject({
+      'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
+      'user-agent': 'event-center/test',
+    });
+    for (const absent of ['sign', 'traceparent', 'x-event-sender-uuid', 'sourceid', 'userobject']) {
+      expect(received!.headers).not.toHaveProperty(absent);
+    }
+  });
+
+  it('leaves absent fields out and passes on the key and the trace of the sender', async () => {
+    const bare = anEvent(EVENT_ID, { userObject: null, senderUuid: 'k-1 测', traceparent: '00-ab-cd-01' });
+    const listener = aListener('L', { url: stub.url('/l'), method: 'PUT' });
+    await caller.call({ event: bare, listener, node: aNode('A'), attempt: 1 });
+    const [received] = stub.calls();
+    expect(received!.body).toBe(`sourceID=USER&eventType=ADD&uuid=${EVENT_ID}`);
+    expect(received!.method).toBe('PUT');
+    expect(received!.headers).toMatchObject({ 'x-event-sender-uuid': 'k-1 \\u6d4b', traceparent: '00-ab-cd-01' });
+  });
+
+  it('is signed like the vendor signs it', async () => {
+    const then = createListenerCaller({ clock: { now: () => 1467345600000 }, userAgent: 'x' });
+    await call({ url: stub.url('/order/userAddlistener.do') }, { clientKey: CB1.key }, then);
+    await then.close();
+    const [received] = stub.calls();
+    expect(received!.target).toBe('/order/userAddlistener.do?appId=A&ts=1467345600000');
+    expect(received!.headers['content-length']).toBe(String(CB1.contentLength));
+    expect(received!.headers['sign']).toBe(CB1.sign);
+  });
+
+  it.each([
+    ['/plain', {}],
+    ['/', {}],
+    ['/with/query?a=1&b=x%20y', {}],
+    ['/with/fragment?a=1#part', {}],
+    ['/shares/names?tenantCode=other&uuid=9', {}],
+    ['/ts/of/its/own?ts=1', {}],
+    ['/path%20with/中文?q=中文', {}],
+    ['/zero', { contentLength: 'zero' }],
+    ['/sha512', { algorithm: 'HmacSHA512' }],
+  ] as [string, Partial<Node>][])('is verified by a receiver at %s', async (path, node) => {
+    const key = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM=';
+    await call({ url: stub.url(path) }, { clientKey: key, ...node });
+    const [received] = stub.calls();
+    const url = splitUrl(received!.target);
+    const query = parseQuery(url.query);
+    const contentLength = node.contentLength === 'zero' ? 0 : Number(received!.headers['content-length']);
+    const form = formText(new URLSearchParams(received!.body), query);
+    const secret = { key: decodeKey(key)!, algorithm: node.algorithm ?? 'HmacSHA1' };
+    expect(
+      verifySignature(received!.headers['sign'] as string, { path: url.path, query, contentLength, form }, secret),
+    ).toBe(true);
+    expect(query.values.get('appId')).toBe('A');
+    expect(received!.target).not.toContain('#');
+  });
+
+  it('is signed anew at each attempt', async () => {
+    let now = 1_000;
+    const clocked = createListenerCaller({ clock: { now: () => now }, userAgent: 'x' });
+    await call({}, { clientKey: CB1.key }, clocked);
+    now = 2_000;
+    await call({}, { clientKey: CB1.key }, clocked);
+    await clocked.close();
+    expect(stub.calls().map(({ target }) => target)).toEqual(['/l?appId=A&ts=1000', '/l?appId=A&ts=2000']);
+    expect(stub.calls()[0]!.headers['sign']).not.toBe(stub.calls()[1]!.headers['sign']);
+  });
+
+  it('has the fields as headers when the listener wants them, in ASCII', async () => {
+    const chinese = anEvent(EVENT_ID, { tenantCode: '租户', userObject: Buffer.from('{\n  "name": "测试"\n}') });
+    const listener = aListener('L', { url: stub.url('/l'), fieldsAsHeaders: true, headers: { userObject: 'mine' } });
+    await caller.call({ event: chinese, listener, node: aNode('A'), attempt: 1 });
+    const { headers } = stub.calls()[0]!;
+    expect(headers).toMatchObject({ sourceid: 'USER', eventtype: 'ADD', tenantcode: '\\u79df\\u6237' });
+    expect(JSON.parse(headers['userobject'] as string)).toEqual({ name: '测试' });
+  });
+
+  it('has the headers and credentials that are registered, but not in place of ours', async () => {
+    const url = stub.url('/l').replace('://', '://user:p%40ss@');
+    await call({ url, headers: { 'X-Env': 'prod', 'X-Event-Id': 'forged', Host: 'elsewhere', 'Content-Length': '1' } });
+    const { headers } = stub.calls()[0]!;
+    expect(headers).toMatchObject({ 'x-env': 'prod', 'x-event-id': EVENT_ID, host: `127.0.0.1:${stub.port}` });
+    expect(headers['authorization']).toBe(`Basic ${Buffer.from('user:p@ss').toString('base64')}`);
+  });
+});
+
+describe('what an answer means', () => {
+  it.each([
+    ['success', 'success', 200],
+    ['false', 'refused', 200],
+    ['error', 'refused', 500],
+    ['gone', 'refused', 410],
+    ['redirect', 'refused', 307],
+    ['huge', 'refused', 200],
+    ['close', 'unreachable', null],
+    ['garbage', 'unreachable', null],
+    ['hang', 'unreachable', null],
+    ['trickle', 'unreachable', 200],
+  ] as const)('%s is %s', async (behaviour, kind, status) => {
+    stub.answer('/l', behaviour);
+    const began = Date.now();
+    const answer = await call({ timeoutMs: 1_000 });
+    expect(answer).toMatchObject({ kind, status });
+    expect(answer.error === null).toBe(kind === 'success');
+    expect(Date.now() - began).toBeLessThan(3_000);
+    expect(stub.calls()).toHaveLength(1);
+    expect(answer.durationMs).toBeGreaterThanOrEqual(behaviour === 'hang' || behaviour === 'trickle' ? 990 : 0);
+    // What came before does not disturb what comes after.
+    stub.answer('/l', 'success');
+    expect(await call()).toMatchObject({ kind: 'success' });
+  });
+
+  it('tells when a listener wants to be asked again', async () => {
+    stub.answer('/l', { status: 503, retryAfter: '7', body: 'busy' });
+    expect(await call()).toMatchObject({ kind: 'refused', status: 503, retryAfterMs: 7_000, response: 'busy' });
+  });
+
+  it('reads at most 64 KiB and gives the connection up', async () => {
+    stub.answer('/l', 'huge');
+    const answer = await call();
+    expect(answer.error).toContain('64 KiB');
+    expect(answer.response).toHaveLength(4096);
+    await until('the connection is closed', () => stub.connections.open === 0);
+    stub.answer('/l', { body: `{"success":true,"padding":"${'x'.repeat(64 * 1024 - 30)}"}` });
+    expect(await call()).toMatchObject({ kind: 'success' });
+  });
+
+  it('is unreachable for a port where nobody listens, and a name that nobody has', async () => {
+    const nobody = createServer();
+    const port = await listen(nobody);
+    await new Promise((resolve) => nobody.close(resolve));
+    expect(await call({ url: `http://127.0.0.1:${port}/` })).toMatchObject({ kind: 'unreachable', status: null });
+    expect(await call({ url: 'http://nobody.invalid/', timeoutMs: 3_000 })).toMatchObject({ kind: 'unreachable' });
+  });
+
+  it('is unreachable for a peer that takes the connection and says nothing', async () => {
+    const silent = createServer((socket) => socket.resume());
+    const port = await listen(silent);
+    const answer = await call({ url: `http://127.0.0.1:${port}/`, timeoutMs: 1_000 });
+    expect(answer).toMatchObject({ kind: 'unreachable', status: null, error: 'no answer within 1000 ms' });
+    expect(answer.durationMs).toBeLessThan(2_000);
+    await caller.close();
+    await new Promise((resolve) => silent.close(resolve));
+  });
+
+  it.each([
+    [{ url: 'not a url' }, {}],
+    [{ url: 'ftp://host/x' }, {}],
+    [{ headers: { 'bad name': 'x' } }, {}],
+    [{ headers: { 'x-lines': 'a\r\nb: c' } }, {}],
+    [{ url: 'http://127.0.0.1:1/?q=%zz' }, { clientKey: CB1.key }],
+    [{}, { clientKey: '****' }],
+  ] as [Partial<Listener>, Partial<Node>][])(
+    'is a refusal that says why when %j cannot be called',
+    async (listener, node) => {
+      expect(await call(listener, node)).toMatchObject({
+        kind: 'refused',
+        status: null,
+        error: expect.stringMatching(/^the call was not sent: /),
+      });
+      expect(stub.calls()).toEqual([]);
+    },
+  );
+});
+
+describe('connections', () => {
+  it('are kept for the next call and closed when idle', async () => {
+    const brief = createListenerCaller({ clock: Date, userAgent: 'x', keepAliveMs: 500 });
+    for (const path of ['/a', '/b', '/c', '/d', '/e', '/f']) await call({ url: stub.url(path) }, {}, brief);
+    // A connection is free again a moment after its answer, so two may take turns.
+    expect(stub.connections.made).toBeLessThanOrEqual(2);
+    expect(stub.connections.open).toBeGreaterThan(0);
+    await until('the idle connection is closed', () => stub.connections.open === 0);
+    expect(await call({}, {}, brief)).toMatchObject({ kind: 'success' });
+    await brief.close();
+  });
+
+  it('are bounded per origin, and who waits is still called', async () => {
+    const narrow = createListenerCaller({ clock: Date, userAgent: 'x', connectionsPerOrigin: 2 });
+    stub.answer('/l', { afterMs: 20 });
+    const answers = await Promise.all(Array.from({ length: 10 }, () => call({}, {}, narrow)));
+    expect(answers.every((answer) => answer.kind === 'success')).toBe(true);
+    expect(stub.connections.made).toBe(2);
+    await narrow.close();
+  });
+
+  it('do not outlive close, and what is running then ends as unreachable', async () => {
+    stub.answer('/l', 'hang');
+    const running = call({ timeoutMs: 30_000 });
+    await stub.waitForCalls(1);
+    await caller.close();
+    expect(await running).toMatchObject({ kind: 'unreachable' });
+    await until('no connection is left', () => stub.connections.open === 0);
+    expect(await call()).toMatchObject({ kind: 'unreachable' });
+    expect(stub.calls()).toHaveLength(1);
+  });
+
+  it('that the peer has reset before the request was written do not cost an attempt', async () => {
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const peer = new Worker(RESETTING_PEER, { eval: true, workerData: flag });
+    const port = await new Promise<number>((resolve) => peer.once('message', resolve));
+    const url = `http://127.0.0.1:${port}/`;
+    expect(await call({ url })).toMatchObject({ kind: 'success' });
+    // Nothing here notices the reset while this thread waits; the next call is then written to the dead connection.
+    peer.postMessage('reset');
+    Atomics.wait(flag, 0, 0, 10_000);
+    expect(await call({ url })).toMatchObject({ kind: 'success', error: null });
+    await caller.close();
+    await peer.terminate();
+  });
+});
+
+const RESETTING_PEER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const sockets = new Set();
+  const server = require('node:http').createServer((request, response) => {
+    request.resume().on('end', () => response.end('{"success":true}'));
+  });
+  server.on('connection', (socket) => sockets.add(socket));
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+  parentPort.on('message', () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+    setTimeout(() => { Atomics.store(workerData, 0, 1); Atomics.notify(workerData, 0); }, 100);
+  });
+`;
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  );
+}
