@@ -112,7 +112,7 @@ export function judgeAnswer(
 ): Verdict {
   const { listener, attempt, answer } = call;
   if (answer.kind === 'success') return { then: 'settle', state: 'succeeded', reason: null };
-  if (answer.status === 410) return { then: 'settle', state: 'failed', reason: 'gone' };
+  if (answer.kind === 'refused' && answer.status === 410) return { then: 'settle', state: 'failed', reason: 'gone' };
   const delayMs = nextDelayMs({
     ...delays,
     policy: listener.retry,
