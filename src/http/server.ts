@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 /** Longer than the idle time-out of common load balancers (60 s), so that they close first and never hit a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
@@ -27,6 +27,8 @@ export interface HttpServerOptions {
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
+  /** Connections on which no request has come yet: node does not count them as idle. */
+  readonly #fresh = new Set<Socket>();
   #stopping = false;
 
   constructor(options: HttpServerOptions) {
@@ -40,6 +42,10 @@ export class HttpServer {
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, requestTimeoutMs),
     });
     this.#server.maxHeadersCount = MAX_HEADERS;
+    this.#server.on('connection', (socket) => {
+      this.#fresh.add(socket);
+      socket.once('close', () => this.#fresh.delete(socket));
+    });
     this.#server.on('request', (req, res) => {
       this.#dispatch(req, res, false);
     });
@@ -72,6 +78,7 @@ export class HttpServer {
         resolve();
       });
     });
+    for (const socket of this.#fresh) socket.destroy();
     const idle = setInterval(() => {
       this.#server.closeIdleConnections();
     }, STOPPING_CHECK_MS);
@@ -84,6 +91,7 @@ export class HttpServer {
   }
 
   #dispatch(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): void {
+    this.#fresh.delete(req.socket);
     if (this.#stopping) res.setHeader('Connection', 'close');
     if (this.#options.eventManager(req, res)) return;
     if (awaitsContinue) res.writeContinue();

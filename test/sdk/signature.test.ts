@@ -332,7 +332,7 @@ function naiveDecode(text: string): string | null {
   let decoded = '';
   for (let i = 0; i < text.length;) {
     if (text[i] !== '%') {
-      decoded += text[i] === '+' ? ' ' : text[i];
+      decoded += text[i] === '+' ? ' ' : text.charAt(i);
       i += 1;
       continue;
     }
