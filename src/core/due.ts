@@ -6,7 +6,7 @@ import type { RegistryView } from './registry.js';
 export interface DueScannerDeps {
   scheduled: ScheduledStore;
   parked: Pick<ParkedStore, 'publishDue'>;
-  broker: Pick<Broker, 'publishEvent' | 'publishToNode' | 'publishOutcomes'>;
+  broker: Pick<Broker, 'status' | 'publishEvent' | 'publishToNode' | 'publishOutcomes'>;
   registry: RegistryView;
   log: Log;
   clock: Clock;
@@ -45,7 +45,9 @@ export class DueScanner {
 
   /** One run: at most a batch of each; `more` when a batch was full. What is wrong with one does not hold back the other. */
   async scan(): Promise<TaskResult> {
-    const { scheduled, parked, clock } = this.#deps;
+    const { scheduled, parked, broker, clock } = this.#deps;
+    // Without a broker nothing would come of it but held locks.
+    if (!broker.status().ready) return 'idle';
     const taken = await Promise.allSettled([
       scheduled.releaseDue(clock.now(), BATCH, (event) => this.#release(event)),
       parked.publishDue(clock.now(), BATCH, (message) => this.#unpark(message)),

@@ -622,9 +622,9 @@ export interface RedeliveryStore {
 
 export interface ScheduledStore {
   /**
-   * Takes up to `limit` recorded events that are `scheduled` and due, hands each to `publish` and marks those as
-   * released for which it resolved, in one transaction (SKIP LOCKED where there is one). A crash between repeats the
-   * publish. `publish` must not use the store. Returns how many were released.
+   * Takes up to `limit` recorded events that are `scheduled` and due, hands each to `publish`, and marks those as
+   * released for which it resolved; the others become due again in a while. Several workers do not take the same ones.
+   * A crash between repeats the publish. `publish` must not use the store. Returns how many were released.
    */
   releaseDue(now: number, limit: number, publish: (event: Event) => Promise<void>): Promise<number>;
 }

@@ -15,7 +15,7 @@ import type { RegistrySnapshot, RegistryView } from './registry.js';
 
 export interface RedeliveryDeps {
   store: RedeliveryStore;
-  broker: Pick<Broker, 'publishToNode'>;
+  broker: Pick<Broker, 'status' | 'publishToNode'>;
   registry: RegistryView;
   metrics: Metrics;
   clock: Clock;
@@ -97,6 +97,9 @@ export class Redelivery {
 
   async #change(key: ChainKey, decide: (chain: RecordedChain) => ChainPlan | null): Promise<boolean> {
     const { store, broker, metrics, clock } = this.#deps;
+    const { ready, problem } = broker.status();
+    // Asked first, so that no lock is held until a broker that is known to be away does not confirm.
+    if (!ready) throw new EventCenterError('UNAVAILABLE', `the broker is away: ${problem ?? 'not ready'}`);
     let cancelled = 0;
     const changed = await store.changeChain(key, clock.now(), (chain): ChainChange | null => {
       const plan = decide(chain);

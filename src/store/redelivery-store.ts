@@ -4,23 +4,12 @@ import type { DeliveryState, Event, EventState } from '../core/model.js';
 import type { ChainChange, ChainKey, DeliveryChange, RecordedChain, RedeliveryStore } from '../core/ports.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
-import {
-  DELIVERY_COLUMNS,
-  DELIVERY_KEY,
-  deliveryRecordOf,
-  deliveryValues,
-  EVENT_COLUMNS,
-  eventOf,
-  type RawDelivery,
-  type RawEvent,
-} from './journal-rows.js';
+import { EVENT_COLUMNS, eventOf, type RawEvent } from './journal-rows.js';
+import { readDeliveries, saveDeliveries, setEventState } from './journal-write.js';
 import { forUpdateClause } from './skip-locked.js';
 import { execute, insertRows, rowsOf } from './sql.js';
 
-/** What a change writes of a delivery; the rest of a row belongs to the outcomes. */
-const CHANGED_COLUMNS = ['state', 'reason', 'generation', 'next_attempt_at', 'expected_at', 'updated_at'];
-
-/** Chains in the journal's tables. Locks the event's row first, as the journal does, then chain and deliveries. */
+/** Chains in the journal's tables. The event's row is the lock of its deliveries and state, as it is for the journal. */
 export class SqlRedeliveryStore implements RedeliveryStore {
   readonly #database: Database;
 
@@ -40,7 +29,7 @@ export class SqlRedeliveryStore implements RedeliveryStore {
       const recorded = await lockEvent(manager, key.eventId);
       if (recorded === null) return false;
       const chainGeneration = await lockChain(manager, key, at);
-      const all = await lockDeliveries(manager, key.eventId);
+      const all = [...((await readDeliveries(manager, [key.eventId])).get(key.eventId)?.values() ?? [])];
       const deliveries = all.filter((delivery) => delivery.nodeCode === key.nodeCode).sort(byOrder);
       const generation = Math.max(chainGeneration, ...deliveries.map((delivery) => delivery.generation));
       const change = decide({ nodeCode: key.nodeCode, ...recorded, generation, deliveries });
@@ -104,12 +93,6 @@ async function lockChain(manager: EntityManager, { eventId, nodeCode }: ChainKey
   return row?.generation ?? 1;
 }
 
-async function lockDeliveries(manager: EntityManager, eventId: string): Promise<DeliveryRecord[]> {
-  const sql = `SELECT ${DELIVERY_COLUMNS.join(', ')} FROM pub_event_delivery
-    WHERE event_id = ? ORDER BY event_id, listener_id${forUpdateClause(manager)}`;
-  return (await rowsOf<RawDelivery>(manager, sql, [uuidToBytes(eventId)])).map(deliveryRecordOf);
-}
-
 interface Writing {
   key: ChainKey;
   at: number;
@@ -132,14 +115,12 @@ async function write(manager: EntityManager, { key, at, change, event, all }: Wr
     const existing = all.find((candidate) => candidate.listenerId === delivery.listenerId);
     return changedDelivery(existing ?? mergeOwed(null, delivery, event), delivery, at);
   });
-  await insertRows(manager, {
-    table: 'pub_event_delivery',
-    columns: DELIVERY_COLUMNS,
-    rows: changed.sort((a, b) => (a.listenerId < b.listenerId ? -1 : 1)).map(deliveryValues),
-    onDuplicate: { key: DELIVERY_KEY, replace: CHANGED_COLUMNS },
-  });
+  await saveDeliveries(
+    manager,
+    changed.sort((a, b) => (a.listenerId < b.listenerId ? -1 : 1)),
+  );
   const state = eventStateOf(states.values(), { scheduled: false });
-  await execute(manager, 'UPDATE pub_event SET state = ? WHERE event_id = ?', [state, eventId]);
+  await setEventState(manager, [key.eventId], { state, registryVersion: event.registryVersion });
 }
 
 function changedDelivery(delivery: DeliveryRecord, change: DeliveryChange, at: number): DeliveryRecord {

@@ -8,6 +8,9 @@ import { deleteOldest, execute, placeholders, rowsOf } from './sql.js';
 /** States of events that nothing will happen to any more by itself. */
 const SETTLED: EventState[] = ['no-listener', 'failed', 'succeeded', 'skipped'];
 
+/** Ids of one IN list: MariaDB turns lists of 1000 and more into joins. */
+const IDS = 500;
+
 /** Deleting by time, oldest rows and few of them at once. */
 export class SqlRetentionStore implements RetentionStore {
   readonly #database: Database;
@@ -67,6 +70,8 @@ export class SqlRetentionStore implements RetentionStore {
 }
 
 async function deleteOf(manager: EntityManager, table: string, eventIds: Buffer[]): Promise<void> {
-  if (eventIds.length === 0) return;
-  await execute(manager, `DELETE FROM ${table} WHERE event_id IN (${placeholders(eventIds.length)})`, eventIds);
+  for (let start = 0; start < eventIds.length; start += IDS) {
+    const ids = eventIds.slice(start, start + IDS);
+    await execute(manager, `DELETE FROM ${table} WHERE event_id IN (${placeholders(ids.length)})`, ids);
+  }
 }

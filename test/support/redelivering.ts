@@ -9,7 +9,7 @@ import type {
   Outcome,
   RegistryData,
 } from '../../src/core/model.js';
-import type { Metrics, NodeQueue } from '../../src/core/ports.js';
+import type { BrokerStatus, Metrics, NodeQueue } from '../../src/core/ports.js';
 import { fixedRegistry, RegistrySnapshot, type RegistryView } from '../../src/core/registry.js';
 import { AjvSchemaCompiler } from '../../src/schema/ajv.js';
 import { aNode } from './accepting.js';
@@ -47,11 +47,12 @@ export function countingIncidents(): Metrics & { incidents: Map<string, number> 
 export class NodeQueues {
   readonly sent: { queue: NodeQueue; message: EventMessage }[] = [];
   away = false;
-  /** Awaited before each confirm. */
-  beforeConfirm: () => Promise<void> = () => Promise.resolve();
+
+  status(): BrokerStatus {
+    return { ready: true, blocked: false, problem: null };
+  }
 
   async publishToNode(queue: NodeQueue, message: EventMessage, delayMs: number): Promise<void> {
-    await this.beforeConfirm();
     if (this.away) throw new EventCenterError('UNAVAILABLE', 'the broker did not confirm in time');
     expect(delayMs).toBe(0);
     this.sent.push({ queue, message });
