@@ -146,30 +146,31 @@ export function formText(fields: Iterable<FormField>, query?: SignedQuery): stri
  * @returns null for a key that decodes to nothing.
  */
 export function decodeKey(text: string): Uint8Array | null {
-  const bytes: number[] = [];
+  const bytes = new Uint8Array(text.length);
+  let length = 0;
   let bits = 0;
   let bitCount = 0;
-  for (const character of text) {
-    if (character === '=') break;
-    const value = BASE64_VALUES.get(character);
-    if (value === undefined) continue;
+  for (let at = 0; at < text.length && text[at] !== '='; at += 1) {
+    const value = BASE64_VALUES[text.charCodeAt(at)] ?? NO_BASE64;
+    if (value === NO_BASE64) continue;
     bits = ((bits << 6) | value) & 0xffff;
     bitCount += 6;
     if (bitCount >= 8) {
       bitCount -= 8;
-      bytes.push((bits >> bitCount) & 0xff);
+      bytes[length] = (bits >> bitCount) & 0xff;
+      length += 1;
     }
   }
-  return bytes.length === 0 ? null : Uint8Array.from(bytes);
+  return length === 0 ? null : bytes.subarray(0, length);
 }
 
-const BASE64_VALUES = new Map<string, number>([
-  ...[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map(
-    (character, value) => [character, value] as const,
-  ),
-  ['-', 62],
-  ['_', 63],
-]);
+const NO_BASE64 = 0xff;
+/** Value of a Base64 digit by its character code, both alphabets. */
+const BASE64_VALUES = new Uint8Array(128).fill(NO_BASE64);
+for (const alphabet of ['+/', '-_']) {
+  const digits = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789${alphabet}`;
+  for (let value = 0; value < digits.length; value += 1) BASE64_VALUES[digits.charCodeAt(value)] = value;
+}
 
 /** Raw path and raw query of an absolute url, or of what stands in a request line. Never throws. */
 export function splitUrl(url: string): { path: string; query: string } {

@@ -11,49 +11,87 @@ const MAX_FIELDS = 1_000;
  * @throws INVALID_PARAM at `Content-Type`, `body` or the field that is no string.
  */
 export function readFields(contentType: string | undefined, body: Buffer): FormField[] {
-  const kind = bodyKind(contentType);
-  if (!isUtf8(body)) throw invalidField('body', 'expected UTF-8, found bytes that are none');
-  const text = body.toString('utf8');
-  return kind === 'form' ? parseForm(text) : parseJsonFields(text);
+  return bodyKind(contentType) === 'form' ? parseForm(body) : parseJsonFields(body);
 }
 
 /**
- * Parses `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), but refuses what browsers repair.
- * @throws INVALID_PARAM at `body` for a malformed `%` escape, escapes that are no UTF-8, and too many fields.
+ * Parses `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), but refuses what browsers repair. One pass over
+ * the bytes, because it is run for every event and decoding piece by piece took four times as long.
+ * @throws INVALID_PARAM at `body` for a malformed `%` escape, bytes that are no UTF-8, and too many fields.
  */
-export function parseForm(text: string): FormField[] {
-  const fields: FormField[] = [];
-  for (let from = 0; from < text.length;) {
-    let to = text.indexOf('&', from);
-    if (to === -1) to = text.length;
-    if (to > from) {
-      if (fields.length === MAX_FIELDS) throw tooManyFields();
-      const piece = text.slice(from, to);
-      const equals = piece.indexOf('=');
-      fields.push(
-        equals === -1 ? [decode(piece), ''] : [decode(piece.slice(0, equals)), decode(piece.slice(equals + 1))],
-      );
+export function parseForm(body: Buffer): FormField[] {
+  // Separators are kept between the pieces, so that one check finds a character that is cut by one.
+  const decoded = Buffer.allocUnsafe(body.length);
+  const ends: number[] = [];
+  let length = 0;
+  let equals = -1;
+  for (let at = 0; at < body.length; at += 1) {
+    let byte = body[at] as number;
+    if (byte === AMPERSAND) {
+      ends.push(equals, length);
+      equals = -1;
+    } else if (byte === EQUALS && equals === -1) {
+      equals = length;
+    } else if (byte === PLUS) {
+      byte = SPACE;
+    } else if (byte === PERCENT) {
+      byte = escapedByte(body, at);
+      at += 2;
     }
-    from = to + 1;
+    decoded[length] = byte;
+    length += 1;
+  }
+  ends.push(equals, length);
+  if (!isUtf8(decoded.subarray(0, length))) throw invalidField('body', 'expected UTF-8, found bytes that are none');
+  return sliceFields(decoded, ends);
+}
+
+/** Cuts decoded bytes into fields; `ends` has two numbers per piece: where its `=` is (-1 for none), where it ends. */
+function sliceFields(decoded: Buffer, ends: number[]): FormField[] {
+  const fields: FormField[] = [];
+  let from = 0;
+  for (let piece = 0; piece < ends.length; piece += 2) {
+    const equals = ends[piece] as number;
+    const end = ends[piece + 1] as number;
+    if (end > from) {
+      if (fields.length === MAX_FIELDS) throw tooManyFields();
+      const nameEnd = equals === -1 ? end : equals;
+      fields.push([decoded.toString('utf8', from, nameEnd), decoded.toString('utf8', Math.min(nameEnd + 1, end), end)]);
+    }
+    from = end + 1;
   }
   return fields;
 }
 
-function decode(text: string): string {
-  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
-  if (!spaced.includes('%')) return spaced;
-  try {
-    return decodeURIComponent(spaced);
-  } catch {
+function escapedByte(body: Buffer, at: number): number {
+  const high = HEX_VALUES[body[at + 1] ?? 0] as number;
+  const low = HEX_VALUES[body[at + 2] ?? 0] as number;
+  if (high === NO_HEX || low === NO_HEX) {
     throw invalidField('body', 'expected percent-encoded UTF-8, found a malformed escape');
   }
+  return high * 16 + low;
 }
+
+const AMPERSAND = 0x26;
+const EQUALS = 0x3d;
+const PLUS = 0x2b;
+const PERCENT = 0x25;
+const SPACE = 0x20;
+
+const NO_HEX = 0xff;
+/** Value of a hexadecimal digit by its byte. */
+const HEX_VALUES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const value = Number.parseInt(String.fromCharCode(byte), 16);
+  return Number.isNaN(value) ? NO_HEX : value;
+});
 
 /**
  * Parses a flat JSON object of strings.
  * @throws INVALID_PARAM at the field whose value is no string, else at `body`.
  */
-export function parseJsonFields(text: string): FormField[] {
+export function parseJsonFields(body: Buffer): FormField[] {
+  if (!isUtf8(body)) throw invalidField('body', 'expected UTF-8, found bytes that are none');
+  const text = body.toString('utf8');
   const value = parseJson(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidField('body', 'expected a JSON object of strings');
@@ -106,8 +144,22 @@ function tooManyFields(): Error {
   return invalidField('body', `expected at most ${String(MAX_FIELDS)} fields`);
 }
 
-function bodyKind(contentType: string | undefined): 'form' | 'json' {
-  if (contentType === undefined || contentType === FORM) return 'form';
+type BodyKind = 'form' | 'json';
+
+/** Content types as they were written, so that the few that senders use are parsed once. */
+const knownKinds = new Map<string, BodyKind>();
+const MAX_KNOWN_KINDS = 100;
+
+function bodyKind(contentType: string | undefined): BodyKind {
+  if (contentType === undefined) return 'form';
+  const known = knownKinds.get(contentType);
+  if (known !== undefined) return known;
+  const kind = parseContentType(contentType);
+  if (knownKinds.size < MAX_KNOWN_KINDS) knownKinds.set(contentType, kind);
+  return kind;
+}
+
+function parseContentType(contentType: string): BodyKind {
   const [type, ...parameters] = contentType
     .toLowerCase()
     .split(';')
