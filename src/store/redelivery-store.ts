@@ -13,8 +13,8 @@ import { execute, insertRows, rowsOf } from './sql.js';
 export class SqlRedeliveryStore implements RedeliveryStore {
   readonly #database: Database;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(deps: { database: Database }) {
+    this.#database = deps.database;
   }
 
   async nodeOf(eventId: string, listenerId: string): Promise<string | null> {

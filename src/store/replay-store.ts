@@ -40,8 +40,8 @@ type RawReplay = Omit<ReplayRow, 'id' | 'filter' | 'dry_run'> & { id: Buffer; fi
 export class SqlReplayStore implements ReplayStore {
   readonly #database: Database;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(deps: { database: Database }) {
+    this.#database = deps.database;
   }
 
   async create(replay: Replay): Promise<void> {

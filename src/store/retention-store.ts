@@ -15,8 +15,8 @@ const IDS = 500;
 export class SqlRetentionStore implements RetentionStore {
   readonly #database: Database;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(deps: { database: Database }) {
+    this.#database = deps.database;
   }
 
   /** By a named lock of the server, which ends with its connection; SQLite has one process only. */

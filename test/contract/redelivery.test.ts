@@ -1,7 +1,8 @@
 import { uuidV7 } from '../../src/core/ids.js';
-import type { Event, Listener } from '../../src/core/model.js';
+import type { ChainPosition, Event, Listener } from '../../src/core/model.js';
 import { Redelivery } from '../../src/core/redelivery.js';
 import { Sweeper } from '../../src/core/sweep.js';
+import { SqlClaimStore } from '../../src/store/claim-store.js';
 import { uuidToBytes } from '../../src/store/columns.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlRedeliveryStore } from '../../src/store/redelivery-store.js';
@@ -50,7 +51,7 @@ describeEachDatabase('acting on recorded deliveries', (create) => {
     event = anEvent({ eventTypeId: typeId });
     queues = new NodeQueues();
     clock = new ManualClock();
-    store = new SqlRedeliveryStore(database);
+    store = new SqlRedeliveryStore({ database });
     redelivery = new Redelivery({ store, broker: queues, registry, metrics: countingIncidents(), clock });
   });
 
@@ -193,6 +194,16 @@ describeEachDatabase('acting on recorded deliveries', (create) => {
     expect(queues.chains.at(-1)?.targets).toEqual([first.id, second.id]);
     expect(await statesNow()).toEqual(['pending 7', 'pending 7', 'succeeded 1']);
     expect(await chainNow()).toEqual([{ generation: 7, sequence: 0, message_id: null }]);
+
+    const claims = new SqlClaimStore({ database });
+    const results = [];
+    for (const { message } of queues.sent) {
+      const { generation, sequence } = message.chain as ChainPosition;
+      results.push((await claims.claim({ ...key, generation, sequence, messageId: `m${generation}` })).result);
+    }
+    expect(results).toEqual(['stale', 'stale', 'stale', 'stale', 'stale', 'granted']);
+    const twin = await claims.claim({ ...key, generation: 7, sequence: 0, messageId: 'twin' });
+    expect(twin.result).toBe('lost');
   });
 
   describe('a cancel', () => {
@@ -213,11 +224,20 @@ describeEachDatabase('acting on recorded deliveries', (create) => {
       expect(await eventStateIn(database, event.eventId)).toBe('skipped');
     });
 
-    it('closes a pending delivery without a second message for those around it', async () => {
+    it('closes a pending delivery without a second message: the one under way finds it settled', async () => {
       await seed([{ state: 'retrying', nextAttemptAt: clock.time + 60_000 }]);
       await redelivery.cancel(event.eventId, second.id);
       expect(queues.sent).toEqual([]);
       expect(await statesNow()).toEqual(['retrying 1', 'cancelled 1', 'pending 1']);
+      const successor = {
+        eventId: event.eventId,
+        nodeCode: first.nodeCode,
+        generation: 1,
+        sequence: 1,
+        messageId: 'm',
+      };
+      const claim = await new SqlClaimStore({ database }).claim(successor);
+      expect(claim).toEqual({ result: 'granted', settled: new Map([[second.id, 'cancelled']]) });
     });
 
     it('is refused for a settled delivery and an unknown one', async () => {
