@@ -2,7 +2,7 @@ import { EventCenterError, hasCode, invalidField } from './errors.js';
 import { uuidV7 } from './ids.js';
 import { checkFormat, checkListener, kindOf } from './listener-rules.js';
 import type { EventType, Listener, ListenerRevision, RetryPolicy } from './model.js';
-import type { Actor, RegistryWriter } from './ports.js';
+import type { Actor } from './ports.js';
 import {
   auditChange,
   changeRegistry,
@@ -76,7 +76,7 @@ export class ListenerAdmin {
    * @throws NOT_FOUND, VERSION_MISMATCH, and what `create` throws; INVALID_PARAM for a change of the kind.
    */
   async update(actor: Actor, ref: ListenerRef, changes: ListenerChanges): Promise<Listener> {
-    if (changes.retry?.delaysMs != null) {
+    if (changes.retry?.delaysMs !== undefined && changes.retry.delaysMs !== null) {
       const planned = await this.#planUpdate(await this.#currentReads(), ref, changes);
       await this.#prepare(planned.next);
     }

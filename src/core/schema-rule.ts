@@ -12,15 +12,17 @@ export function expectSchema(
 ): void {
   const { path, schema } = field;
   if (schema === null) return;
-  const { length } = JSON.stringify(schema);
-  if (length > SCHEMA_LENGTH) {
-    problems.add(path, `expected at most ${SCHEMA_LENGTH} characters of JSON, found ${length}`);
-    return;
-  }
   try {
-    compiler.compile(schema);
+    const { length } = JSON.stringify(schema);
+    problems.expect(
+      length <= SCHEMA_LENGTH,
+      path,
+      `expected at most ${SCHEMA_LENGTH} characters of JSON, found ${length}`,
+    );
+    if (length <= SCHEMA_LENGTH) compiler.compile(schema);
   } catch (error) {
-    if (!hasCode(error, 'INVALID_PARAM')) throw error;
-    problems.add(path, `expected a valid JSON Schema: ${error.message}`);
+    if (error instanceof RangeError) problems.add(path, 'it is nested too deeply');
+    else if (hasCode(error, 'INVALID_PARAM')) problems.add(path, `expected a valid JSON Schema: ${error.message}`);
+    else throw error;
   }
 }

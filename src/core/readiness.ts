@@ -1,0 +1,38 @@
+import type { BrokerStatus } from './ports.js';
+
+/** What a process knows of its surroundings. */
+export interface Surroundings {
+  broker: BrokerStatus;
+  /** Version of the registry in memory, null before the first one was loaded. */
+  registryVersion: number | null;
+  databaseUp: boolean;
+  /** Whether the journal of this process is behind; false where another role keeps it. */
+  journalLagging: boolean;
+  /** Node codes whose queues do not confirm at present. */
+  unconfirmedNodes: string[];
+  /** The process is about to end. */
+  stopping: boolean;
+}
+
+export interface Readiness {
+  ready: boolean;
+  /** What works less well: `database`, `journal`, `broker-blocked`, `node:<node code>`. */
+  degraded: string[];
+  /** Why it is not ready, a sentence each. */
+  reasons: string[];
+}
+
+/** Ready while broker and registry are there; what else is wrong only degrades (protocol, section 6). */
+export function readinessOf(surroundings: Surroundings): Readiness {
+  const { broker, registryVersion, databaseUp, journalLagging, unconfirmedNodes, stopping } = surroundings;
+  const reasons: string[] = [];
+  if (stopping) reasons.push('the process is stopping');
+  if (!broker.ready) reasons.push(`the broker is not ready: ${broker.problem ?? 'no connection yet'}`);
+  if (registryVersion === null) reasons.push('the registry was not loaded yet: the database does not answer');
+  const degraded: string[] = [];
+  if (!databaseUp) degraded.push('database');
+  if (journalLagging) degraded.push('journal');
+  if (broker.blocked) degraded.push('broker-blocked');
+  degraded.push(...unconfirmedNodes.map((nodeCode) => `node:${nodeCode}`));
+  return { ready: reasons.length === 0, degraded, reasons };
+}

@@ -1,0 +1,66 @@
+import express, { type Express, type Router } from 'express';
+import helmet from 'helmet';
+import { authenticate, requireRole } from './authenticate.js';
+import type { ManagementDeps } from './dependencies.js';
+import { docsRoutes } from './docs.js';
+import { healthRoutes } from './health.js';
+import { API_PREFIX, mountRoutes, refuseOtherMethods } from './mount-routes.js';
+import { openApiDocument } from './openapi.js';
+import { notFound, problemHandler } from './problem.js';
+import { assignRequestId } from './request-id.js';
+import { managementRoutes } from './routes.js';
+
+/**
+ * Everything that is answered by Express: the management API under `/api/v1` for bearers of a token, health and
+ * metrics, the OpenAPI document and its page. Errors are problem documents of RFC 9457.
+ */
+export function createManagementApp(deps: ManagementDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.use(assignRequestId, securityHeaders());
+  app.use(healthRoutes(deps));
+
+  const routes = managementRoutes(deps);
+  const publishes = deps.publishEvents !== undefined;
+  app.use(docsRoutes(openApiDocument(routes, { contextPath: deps.contextPath, publishes })));
+
+  app.use(API_PREFIX, authenticate(deps.access));
+  mountRoutes(app, routes);
+  if (deps.publishEvents !== undefined) mountPublishEvents(app, deps.publishEvents);
+  refuseOtherMethods(app, publishes ? [...routes, { method: 'post', path: '/events' }] : routes);
+
+  app.use(notFound);
+  app.use(problemHandler(deps.log));
+  return app;
+}
+
+/** The router has a route for `POST /events` only; what it does not take goes on without asking for a role. */
+function mountPublishEvents(app: Express, publishEvents: Router): void {
+  app.post(`${API_PREFIX}/events`, requireRole('operator'));
+  app.use(API_PREFIX, publishEvents);
+}
+
+/**
+ * Helmet's headers for pages that load nothing from elsewhere. The centre may be reached by plain HTTP, so browsers are
+ * not sent to HTTPS. Swagger UI sets inline styles and has images and fonts in data urls.
+ */
+function securityHeaders() {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        fontSrc: ["'self'", 'data:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    strictTransportSecurity: false,
+  });
+}

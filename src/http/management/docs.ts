@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import express, { type Router } from 'express';
+import swaggerUiPath from 'swagger-ui-dist/absolute-path.js';
+
+const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
+
+const PAGE = `<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>Event Center API</title>
+    <link rel="stylesheet" href="/docs/swagger-ui.css">
+    <link rel="icon" type="image/png" sizes="32x32" href="/docs/favicon-32x32.png">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="/docs/swagger-ui-bundle.js"></script>
+    <script src="/docs/start.js"></script>
+  </body>
+</html>
+`;
+
+// Without `validatorUrl: null` the page would ask a server on the internet to check the document.
+const START = `SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#swagger-ui',
+  deepLinking: true,
+  presets: [SwaggerUIBundle.presets.apis],
+  validatorUrl: null,
+});
+`;
+
+/** `/openapi.json`, and `/docs` that shows it by Swagger UI from the package's own files. */
+export function docsRoutes(document: object): Router {
+  const router = express.Router();
+  router.get('/openapi.json', (_req, res) => {
+    res.json(document);
+  });
+  router.get('/docs', (_req, res) => {
+    res.type('html').send(PAGE);
+  });
+  router.get('/docs/start.js', (_req, res) => {
+    res.type('js').send(START);
+  });
+  for (const asset of ASSETS) {
+    router.get(`/docs/${asset}`, (_req, res, next) => {
+      res.sendFile(join(swaggerUiPath(), asset), { maxAge: '1h' }, (error?: Error) => {
+        if (error !== undefined) next(error);
+      });
+    });
+  }
+  return router;
+}

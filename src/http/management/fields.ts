@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { parseTime } from '../../core/deliver-at.js';
+import { isUuid } from '../../core/ids.js';
+import type { JsonObject } from '../../core/model.js';
+
+/*
+ * Bounds of what is registered are checked by the core, which owns the rules; the schemas here check types and describe
+ * the bounds in the document.
+ */
+
+/** A text of up to `maxLength` characters, in the document's words. */
+export function text(maxLength: number, minLength = 1): z.ZodString {
+  return z.string().meta({ minLength, maxLength });
+}
+
+/** A whole number, its range in the document's words. */
+export function whole(range: { min: number; max: number }): z.ZodNumber {
+  return z.number().meta({ type: 'integer', minimum: range.min, maximum: range.max });
+}
+
+/** A UUID; capital letters are taken as small ones. */
+export const uuid = z.string().toLowerCase().refine(isUuid, 'expected a UUID').meta({ format: 'uuid' });
+
+/** Any JSON object. */
+export const jsonObject = z
+  .custom<JsonObject>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'expected a JSON object',
+  )
+  .meta({ type: 'object', additionalProperties: true });
+
+/** A time in an answer: RFC 3339 in UTC with milliseconds. */
+export const time = z.string().meta({ format: 'date-time' });
+
+/** A time in a query or body. */
+export const givenTime = z
+  .string()
+  .transform((given, context) => {
+    const ms = parseTime(given);
+    if (ms !== null) return ms;
+    context.addIssue({
+      code: 'custom',
+      message: 'expected RFC 3339 such as 2030-01-31T08:00:00Z, or ms since the epoch',
+    });
+    return z.NEVER;
+  })
+  .meta({ description: 'RFC 3339, or ms since the epoch' });
+
+/** `true` or `false` in a query. */
+export const givenFlag = z.enum(['true', 'false']).transform((given) => given === 'true');
+
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+export function isoTimeOrNull(ms: number | null): string | null {
+  return ms === null ? null : isoTime(ms);
+}
+
+/** `fields` without those that are undefined. */
+export function given<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

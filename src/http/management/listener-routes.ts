@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { EventCenterError } from '../../core/errors.js';
+import { kindOf } from '../../core/listener-rules.js';
+import type { ManagementDeps } from './dependencies.js';
+import { givenFlag, uuid } from './fields.js';
+import { FIXED_LISTENER_FIELDS, listener, listenerChanges, listenerView, newListener } from './listener-schemas.js';
+import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
+import { defineRoute, type Route } from './route.js';
+
+const params = z.strictObject({ id: uuid });
+const query = z.strictObject({
+  ...pageFields,
+  nodeCode: z.string().optional(),
+  eventTypeId: uuid.optional(),
+  kind: z.enum(['url', 'plugin']).optional(),
+  enabled: givenFlag.optional(),
+});
+
+/** `/listeners` (protocol, section 6). */
+export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
+  const tag = 'Listeners';
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/listeners',
+      summary: 'List listeners',
+      tag,
+      role: 'viewer',
+      query,
+      status: 200,
+      answer: pageOf(listener),
+      async handle(input) {
+        const { page, filter } = splitQuery(input.query);
+        const wanted = Object.entries(filter) as [keyof typeof filter, string | boolean][];
+        const { listeners } = (await registry.refreshed()).data;
+        const matching = listeners.filter((one) => {
+          const shown = { ...one, kind: kindOf(one) };
+          return wanted.every(([name, value]) => shown[name] === value);
+        });
+        const { items, nextCursor } = pageInMemory(matching, (one) => one.id, page);
+        return { items: items.map(listenerView), nextCursor };
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/listeners',
+      summary: 'Register a listener',
+      description: '`operIndex` is the next free one when left out. Every event accepted from then on is owed to it.',
+      tag,
+      role: 'admin',
+      body: newListener,
+      status: 201,
+      answer: listener,
+      errors: ['CONFLICT', 'NOT_IMPLEMENTED'],
+      async handle({ body, actor }) {
+        return listenerView(await admin.listeners.create(actor, body));
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/listeners/{id}',
+      summary: 'Read a listener',
+      tag,
+      role: 'viewer',
+      params,
+      status: 200,
+      answer: listener,
+      versioned: true,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { id } }) {
+        const found = (await registry.refreshed()).listener(id);
+        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no listener ${id}`);
+        return listenerView(found);
+      },
+    }),
+    defineRoute({
+      method: 'patch',
+      path: '/listeners/{id}',
+      summary: 'Change a listener',
+      description: 'Fields that are left out stay as they are; `headers` and `retry` are replaced as a whole.',
+      tag,
+      role: 'admin',
+      params,
+      body: listenerChanges,
+      fixedFields: FIXED_LISTENER_FIELDS,
+      status: 200,
+      answer: listener,
+      versioned: true,
+      errors: ['NOT_FOUND', 'CONFLICT', 'NOT_IMPLEMENTED'],
+      async handle({ params: { id }, body, expectedVersion, actor }) {
+        return listenerView(await admin.listeners.update(actor, { id, expectedVersion }, body));
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/listeners/{id}',
+      summary: 'Delete a listener',
+      description: 'Its unsettled deliveries are cancelled.',
+      tag,
+      role: 'admin',
+      params,
+      status: 204,
+      versioned: true,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { id }, expectedVersion, actor }) {
+        await admin.listeners.delete(actor, { id, expectedVersion });
+      },
+    }),
+  ];
+}

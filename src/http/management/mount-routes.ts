@@ -1,0 +1,79 @@
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
+import { EventCenterError } from '../../core/errors.js';
+import { actorOf, requireRole } from './authenticate.js';
+import type { Route } from './route.js';
+
+/** Where the management API begins. */
+export const API_PREFIX = '/api/v1';
+
+const BODY_LIMIT = 1024 * 1024;
+const JSON_TYPES = ['application/json', 'application/*+json'];
+
+const parseJson = express.json({ limit: BODY_LIMIT, strict: false, type: JSON_TYPES });
+
+/** Makes Express answer the routes of the table. */
+export function mountRoutes(app: Express, routes: Route[]): void {
+  for (const route of routes) {
+    const body = route.body === null ? [] : [requireJson, parseJson];
+    app[route.method](expressPath(route.path), requireRole(route.role), ...body, answerRoute(route));
+  }
+}
+
+/** Refuses other methods on known paths with 405; to be mounted behind everything that answers them. */
+export function refuseOtherMethods(app: Express, offered: { method: string; path: string }[]): void {
+  const methodsByPath = new Map<string, Set<string>>();
+  for (const { method, path } of offered) {
+    const methods = methodsByPath.get(path) ?? new Set<string>();
+    methodsByPath.set(path, methods.add(method.toUpperCase()));
+    if (method === 'get') methods.add('HEAD');
+  }
+  for (const [path, methods] of methodsByPath) app.all(expressPath(path), refuseMethod([...methods].sort().join(', ')));
+}
+
+function expressPath(path: string): string {
+  return API_PREFIX + path.replace(/\{(\w+)\}/g, ':$1');
+}
+
+function refuseMethod(allowed: string): RequestHandler {
+  return (req, res) => {
+    res.setHeader('Allow', allowed);
+    if (req.method === 'OPTIONS') {
+      res.status(204).end();
+      return;
+    }
+    throw new EventCenterError('METHOD_NOT_ALLOWED', `${req.method} is not offered here; expected ${allowed}`);
+  };
+}
+
+const requireJson: RequestHandler = (req, _res, next) => {
+  // `is` answers null when there is no body.
+  if (req.is(JSON_TYPES) === false) {
+    throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
+  }
+  next();
+};
+
+function answerRoute(route: Route): (req: Request, res: Response) => Promise<void> {
+  return async (req, res) => {
+    const answer = await route.run({
+      params: req.params,
+      query: req.query,
+      body: req.body as unknown,
+      ifMatch: req.get('if-match'),
+      actor: actorOf(res),
+    });
+    res.status(route.status).setHeader('Cache-Control', 'no-store');
+    if (answer === undefined) {
+      res.end();
+      return;
+    }
+    const version = versionOf(answer);
+    if (version !== null) res.setHeader('ETag', `"${version}"`);
+    res.json(answer);
+  };
+}
+
+function versionOf(answer: unknown): number | null {
+  if (typeof answer !== 'object' || answer === null || !('version' in answer)) return null;
+  return typeof answer.version === 'number' ? answer.version : null;
+}

@@ -1,0 +1,198 @@
+import { z } from 'zod';
+import { EventCenterError } from '../../core/errors.js';
+import type { Node } from '../../core/model.js';
+import type { SavedNode } from '../../core/node-admin.js';
+import {
+  CONCURRENCY,
+  DEFAULT_GRACE_MS,
+  GRACE_MS,
+  KEY_LENGTH,
+  MASK,
+  NAME_LENGTH,
+  NODE_CODE,
+  NOTE_LENGTH,
+  RATE,
+} from '../../core/registry-limits.js';
+import type { ManagementDeps } from './dependencies.js';
+import { givenFlag, isoTime, isoTimeOrNull, text, time, whole } from './fields.js';
+import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
+import { defineRoute, type Route } from './route.js';
+
+const algorithm = z.enum(['HmacSHA1', 'HmacSHA256', 'HmacSHA384', 'HmacSHA512']);
+const contentLength = z.enum(['exact', 'zero']);
+const onExhausted = z.enum(['continue', 'stop']);
+const rate = whole(RATE).nullable().meta({ description: 'events per second and process; null is unlimited' });
+const key = text(KEY_LENGTH).meta({ description: 'Base64 text' });
+
+const nodeFields = {
+  nodeName: text(NAME_LENGTH).nullable(),
+  note: text(NOTE_LENGTH, 0).nullable(),
+  clientKey: key.nullable().meta({ description: 'signs callbacks to the node; null sends them unsigned' }),
+  algorithm,
+  contentLength: contentLength.meta({ description: '`zero` for receivers on the vendor’s light SDK' }),
+  enabled: z.boolean(),
+  onExhausted,
+  concurrency: whole(CONCURRENCY),
+  sendRateLimit: rate,
+  deliverRateLimit: rate,
+};
+
+const changes = z.strictObject(nodeFields).partial();
+const nodeCode = z.string().meta({ pattern: NODE_CODE.source });
+const newNode = changes.extend({ nodeCode, appKey: key.optional() }).meta({ id: 'NewNode' });
+const nodeChanges = changes.meta({ id: 'NodeChanges' });
+
+const masked = z.string().meta({ description: `${MASK}; shown in full only when it was just made`, examples: [MASK] });
+const node = z
+  .object({
+    nodeCode,
+    ...nodeFields,
+    appKey: masked,
+    previousAppKeyExpiresAt: time.nullable().meta({ description: 'until when the key before the rotation is good' }),
+    clientKey: masked.nullable(),
+    version: z.int(),
+    lastTime: time,
+  })
+  .meta({ id: 'Node' });
+const warnings = z.array(z.string()).optional().meta({ description: 'what is allowed but unwise' });
+const savedNode = node.extend({ warnings }).meta({ id: 'SavedNode' });
+
+const params = z.strictObject({ nodeCode: z.string() });
+const rotation = z
+  .strictObject({
+    graceMs: whole(GRACE_MS)
+      .optional()
+      .meta({ description: `how long the old key stays good; ${DEFAULT_GRACE_MS} by default` }),
+    appKey: key.optional(),
+  })
+  .meta({ id: 'KeyRotation' });
+
+const FIXED = {
+  nodeCode: 'cannot be changed; register another node',
+  appKey: 'cannot be changed here; use POST /nodes/{nodeCode}/rotate-key',
+};
+
+/** `/nodes`: the applications (protocol, section 6). */
+export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
+  const tag = 'Nodes';
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/nodes',
+      summary: 'List nodes',
+      tag,
+      role: 'viewer',
+      query: z.strictObject({ ...pageFields, enabled: givenFlag.optional() }),
+      status: 200,
+      answer: pageOf(node),
+      async handle({ query }) {
+        const { page, filter } = splitQuery(query);
+        const { nodes } = (await registry.refreshed()).data;
+        const matching = nodes.filter((one) => filter.enabled === undefined || one.enabled === filter.enabled);
+        const { items, nextCursor } = pageInMemory(matching, (one) => one.nodeCode, page);
+        return { items: items.map(nodeView), nextCursor };
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/nodes',
+      summary: 'Register a node',
+      description: 'The answer shows `appKey` in full: it is not shown again.',
+      tag,
+      role: 'admin',
+      body: newNode,
+      status: 201,
+      answer: savedNode,
+      errors: ['CONFLICT'],
+      async handle({ body, actor }) {
+        const saved = await admin.nodes.create(actor, body);
+        return { ...savedNodeView(saved), appKey: saved.node.appKey };
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/nodes/{nodeCode}',
+      summary: 'Read a node',
+      tag,
+      role: 'viewer',
+      params,
+      status: 200,
+      answer: node,
+      versioned: true,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { nodeCode: code } }) {
+        const found = (await registry.refreshed()).node(code);
+        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no node ${code}`);
+        return nodeView(found);
+      },
+    }),
+    defineRoute({
+      method: 'patch',
+      path: '/nodes/{nodeCode}',
+      summary: 'Change a node',
+      description: 'Fields that are left out stay as they are.',
+      tag,
+      role: 'admin',
+      params,
+      body: nodeChanges,
+      fixedFields: FIXED,
+      status: 200,
+      answer: savedNode,
+      versioned: true,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { nodeCode: code }, body, expectedVersion, actor }) {
+        return savedNodeView(await admin.nodes.update(actor, { nodeCode: code, expectedVersion }, body));
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/nodes/{nodeCode}',
+      summary: 'Delete a node',
+      description: 'Refused with the list `usedBy` while it has listeners or owns event types.',
+      tag,
+      role: 'admin',
+      params,
+      status: 204,
+      versioned: true,
+      errors: ['NOT_FOUND', 'IN_USE'],
+      async handle({ params: { nodeCode: code }, expectedVersion, actor }) {
+        await admin.nodes.delete(actor, { nodeCode: code, expectedVersion });
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/nodes/{nodeCode}/rotate-key',
+      summary: 'Give a node another key',
+      description: 'The old key keeps working for `graceMs`. The answer shows `appKey` in full: it is not shown again.',
+      tag,
+      role: 'admin',
+      params,
+      body: rotation,
+      bodyOptional: true,
+      status: 200,
+      answer: savedNode,
+      versioned: true,
+      errors: ['NOT_FOUND', 'CONFLICT'],
+      async handle({ params: { nodeCode: code }, body, expectedVersion, actor }) {
+        const saved = await admin.nodes.rotateKey(actor, { nodeCode: code, expectedVersion }, body);
+        return { ...savedNodeView(saved), appKey: saved.node.appKey };
+      },
+    }),
+  ];
+}
+
+function nodeView(one: Node): z.infer<typeof node> {
+  const { previousAppKey: _, previousAppKeyExpiresAt, appKey: __, clientKey, lastTime, ...open } = one;
+  return {
+    ...open,
+    appKey: MASK,
+    previousAppKeyExpiresAt: isoTimeOrNull(previousAppKeyExpiresAt),
+    clientKey: clientKey === null ? null : MASK,
+    lastTime: isoTime(lastTime),
+  };
+}
+
+function savedNodeView(saved: SavedNode): z.infer<typeof savedNode> {
+  const view = nodeView(saved.node);
+  return saved.warnings.length === 0 ? view : { ...view, warnings: saved.warnings };
+}

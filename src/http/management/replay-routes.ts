@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { EventCenterError } from '../../core/errors.js';
+import type { Replay } from '../../core/ports.js';
+import { deliveryState } from './delivery-schemas.js';
+import type { ManagementDeps } from './dependencies.js';
+import { given, givenTime, isoTime, isoTimeOrNull, time, uuid } from './fields.js';
+import { defineRoute, type Route } from './route.js';
+
+const MAX_EVENT_IDS = 1_000;
+const MAX_RATE = 100_000;
+
+const states = z.array(z.enum([...deliveryState.options, 'no-listener'])).min(1);
+const filterFields = {
+  eventIds: z.array(uuid).min(1).max(MAX_EVENT_IDS),
+  sourceId: z.string(),
+  eventType: z.string(),
+  nodeCode: z.string(),
+  listenerId: uuid,
+  states: states.meta({ description: 'states of deliveries, and `no-listener` for events that nobody was owed' }),
+};
+
+const filter = z
+  .strictObject({ ...filterFields, from: givenTime, to: givenTime })
+  .partial()
+  .refine(
+    (fields) => Object.values(fields).some((value) => value !== undefined),
+    'expected at least one field, so that nobody replays everything by mistake',
+  )
+  .meta({ id: 'NewReplayFilter' });
+
+const newReplay = z
+  .strictObject({
+    filter,
+    dryRun: z.boolean().default(false).meta({ description: 'only counts what would be published' }),
+    ratePerSecond: z
+      .number()
+      .positive()
+      .max(MAX_RATE)
+      .nullable()
+      .default(null)
+      .meta({ description: 'null is as fast as it goes' }),
+  })
+  .meta({ id: 'NewReplay' });
+
+const replay = z
+  .object({
+    id: uuid,
+    filter: z
+      .object({ ...filterFields, from: time, to: time })
+      .partial()
+      .meta({ id: 'ReplayFilter' }),
+    dryRun: z.boolean(),
+    ratePerSecond: z.number().nullable(),
+    state: z.enum(['pending', 'running', 'done', 'cancelled', 'failed']),
+    matched: z.int(),
+    done: z.int(),
+    failed: z.int(),
+    error: z.string().nullable(),
+    createdAt: time,
+    createdBy: z.string(),
+    finishedAt: time.nullable(),
+  })
+  .meta({ id: 'Replay' });
+
+const params = z.strictObject({ id: uuid });
+
+/** `/replays` (protocol, sections 4 and 6). */
+export function replayRoutes({ deliveries }: ManagementDeps): Route[] {
+  const tag = 'Replays';
+  return [
+    defineRoute({
+      method: 'post',
+      path: '/replays',
+      summary: 'Replay what a filter matches',
+      description: 'Goes on in the background; its progress is read by its id.',
+      tag,
+      role: 'operator',
+      body: newReplay,
+      status: 202,
+      answer: replay,
+      async handle({ body, actor }) {
+        return replayView(await deliveries.startReplay(actor, { ...body, filter: given(body.filter) }));
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/replays/{id}',
+      summary: 'Read the progress of a replay',
+      tag,
+      role: 'viewer',
+      params,
+      status: 200,
+      answer: replay,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { id } }) {
+        const found = await deliveries.findReplay(id);
+        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no replay ${id}`);
+        return replayView(found);
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/replays/{id}',
+      summary: 'Cancel a replay',
+      description: 'What was published stays published. Cancelling one that is over changes nothing.',
+      tag,
+      role: 'operator',
+      params,
+      status: 200,
+      answer: replay,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { id }, actor }) {
+        return replayView(await deliveries.cancelReplay(actor, id));
+      },
+    }),
+  ];
+}
+
+function replayView(one: Replay): z.infer<typeof replay> {
+  const { from, to, ...rest } = one.filter;
+  const times = {
+    ...(from === undefined ? {} : { from: isoTime(from) }),
+    ...(to === undefined ? {} : { to: isoTime(to) }),
+  };
+  return {
+    ...one,
+    filter: { ...rest, ...times },
+    createdAt: isoTime(one.createdAt),
+    finishedAt: isoTimeOrNull(one.finishedAt),
+  };
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { EventCenterError, type ErrorCode, type FieldError } from '../../core/errors.js';
+import type { Actor, Role } from '../../core/ports.js';
+import { readFields } from './read-fields.js';
+
+/** What a route's code gets: everything checked. */
+export interface RouteInput<P, Q, B> {
+  params: P;
+  query: Q;
+  body: B;
+  actor: Actor;
+  /** From `If-Match`; null when the caller does not care. */
+  expectedVersion: number | null;
+}
+
+/** What stands in a request before it is checked. */
+export interface RawInput {
+  params: unknown;
+  query: unknown;
+  body: unknown;
+  ifMatch: string | undefined;
+  actor: Actor;
+}
+
+/** What is said about a route: Express and the OpenAPI document are both made of it, so they cannot differ. */
+export interface RouteDescription {
+  method: 'get' | 'post' | 'patch' | 'delete';
+  /** Below `/api/v1`, with parameters as `{name}`. */
+  path: string;
+  summary: string;
+  /** Further sentences for the document. */
+  description?: string;
+  tag: string;
+  /** The least role that may call it. */
+  role: Role;
+  params: z.ZodObject;
+  query: z.ZodObject;
+  /** null for a call without a body. */
+  body: z.ZodType | null;
+  /** A missing body is an empty object. */
+  bodyOptional: boolean;
+  /** Status of a success. */
+  status: 200 | 201 | 202 | 204;
+  /** null for an answer without a body. */
+  answer: z.ZodType | null;
+  /** The answer has a `version`: it is sent as `ETag`, and a write takes `If-Match`. */
+  versioned: boolean;
+  /** Codes that it can answer beside those that every route can. */
+  errors: ErrorCode[];
+}
+
+export interface Route extends RouteDescription {
+  /** Checks the request and does it. @throws INVALID_PARAM naming every field that is wrong, and its own codes. */
+  run(raw: RawInput): Promise<unknown>;
+}
+
+type Shape = z.ZodRawShape;
+const NOTHING = z.strictObject({});
+
+interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType, A extends z.ZodType>
+  extends
+    Pick<RouteDescription, 'method' | 'path' | 'summary' | 'tag' | 'role' | 'status'>,
+    Partial<Pick<RouteDescription, 'description' | 'errors' | 'versioned' | 'bodyOptional'>> {
+  params?: z.ZodObject<P>;
+  query?: z.ZodObject<Q>;
+  body?: B;
+  answer?: A;
+  /** Why a field that somebody may expect in the body cannot be given, by name. */
+  fixedFields?: Record<string, string>;
+  handle(input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>): Promise<z.input<A>>;
+}
+
+/** Makes a route of its description and its code, which get and give exactly what the schemas say. */
+export function defineRoute<
+  P extends Shape = Record<never, never>,
+  Q extends Shape = Record<never, never>,
+  B extends z.ZodType = z.ZodUndefined,
+  A extends z.ZodType = z.ZodVoid,
+>(spec: RouteSpec<P, Q, B, A>): Route {
+  const { handle, fixedFields = {}, body = null, answer = null, errors = [], versioned = false, ...rest } = spec;
+  const params = spec.params ?? (NOTHING as unknown as z.ZodObject<P>);
+  const query = spec.query ?? (NOTHING as unknown as z.ZodObject<Q>);
+  const bodyOptional = spec.bodyOptional ?? false;
+  const run = async (raw: RawInput): Promise<unknown> => {
+    const fields: FieldError[] = [];
+    const input = {
+      params: readFields(params, raw.params, { fields, root: 'path', fixedFields: {} }),
+      query: readFields(query, raw.query, { fields, root: 'query', fixedFields: {} }),
+      body:
+        body === null
+          ? (undefined as z.output<B>)
+          : readFields(body, raw.body ?? (bodyOptional ? {} : undefined), { fields, root: 'body', fixedFields }),
+      expectedVersion: versioned ? readIfMatch(raw.ifMatch, fields) : null,
+      actor: raw.actor,
+    };
+    if (fields.length > 0) {
+      const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
+      throw new EventCenterError('INVALID_PARAM', message, { fields });
+    }
+    return handle(input as RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>);
+  };
+  return { ...rest, params, query, body, bodyOptional, answer, errors, versioned, run };
+}
+
+const IF_MATCH = /^(?:(?:W\/)?"(\d{1,15})"|(\d{1,15}))$/;
+
+/** `3`, `"3"` or `W/"3"`; `*` matches whatever there is. */
+function readIfMatch(header: string | undefined, fields: FieldError[]): number | null {
+  if (header === undefined || header === '*') return null;
+  const match = IF_MATCH.exec(header);
+  if (match === null) {
+    fields.push({ path: 'If-Match', message: 'expected the version that was read, such as "3"' });
+    return null;
+  }
+  return Number(match[1] ?? match[2]);
+}

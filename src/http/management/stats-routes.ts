@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { invalidField } from '../../core/errors.js';
+import { nodeQueueDepths } from '../../core/queue-depths.js';
+import type { ManagementDeps } from './dependencies.js';
+import { givenTime, isoTime, isoTimeOrNull, time } from './fields.js';
+import { defineRoute, type Route } from './route.js';
+
+const HOUR_MS = 3_600_000;
+const DEFAULT_INTERVAL_MS = 300_000;
+const INTERVAL_MS = { min: 1_000, max: 30 * 24 * HOUR_MS };
+const MAX_INTERVALS = 1_000;
+
+const interval = z
+  .object({ from: time, to: time, accepted: z.int(), delivered: z.int(), retrying: z.int(), failed: z.int() })
+  .meta({ id: 'StatsInterval' });
+
+const nodeStats = z
+  .object({
+    nodeCode: z.string(),
+    queues: z.array(
+      z.object({
+        kind: z.enum(['url', 'plugin']),
+        depth: z.int().nullable().meta({ description: 'messages that wait; null when the broker does not say' }),
+      }),
+    ),
+    unsettled: z.int().meta({ description: 'deliveries that are pending or retrying' }),
+    oldestAcceptedAt: time.nullable().meta({ description: 'when the event of the oldest of them was accepted' }),
+    oldestAgeMs: z.number().nullable(),
+  })
+  .meta({ id: 'NodeStats' });
+
+const stats = z
+  .object({ from: time, to: time, intervalMs: z.number(), intervals: z.array(interval), nodes: z.array(nodeStats) })
+  .meta({ id: 'Stats' });
+
+/** `/stats` (protocol, section 6). */
+export function statsRoutes(deps: ManagementDeps): Route[] {
+  const { journal, clock } = deps;
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/stats',
+      summary: 'Counts per interval, and what waits per node',
+      description: 'The last hour in intervals of five minutes unless asked otherwise.',
+      tag: 'Events',
+      role: 'viewer',
+      query: z.strictObject({
+        from: givenTime.optional(),
+        to: givenTime.optional(),
+        intervalMs: z.coerce.number().int().min(INTERVAL_MS.min).max(INTERVAL_MS.max).default(DEFAULT_INTERVAL_MS),
+      }),
+      status: 200,
+      answer: stats,
+      async handle({ query: { from, to = clock.now(), intervalMs } }) {
+        const start = from ?? to - HOUR_MS;
+        if (start >= to) throw invalidField('from', 'expected a time before `to`');
+        if ((to - start) / intervalMs > MAX_INTERVALS) {
+          throw invalidField('intervalMs', `expected at most ${MAX_INTERVALS} intervals between from and to`);
+        }
+        const [intervals, nodes] = await Promise.all([journal.stats(start, to, intervalMs), nodesOf(deps)]);
+        return {
+          from: isoTime(start),
+          to: isoTime(to),
+          intervalMs,
+          intervals: intervals.map((one) => ({ ...one, from: isoTime(one.from), to: isoTime(one.to) })),
+          nodes,
+        };
+      },
+    }),
+  ];
+}
+
+async function nodesOf({ journal, broker, registry, clock }: ManagementDeps): Promise<z.infer<typeof nodeStats>[]> {
+  const snapshot = registry.current();
+  const [unsettled, depths] = await Promise.all([journal.oldestUnsettled(), nodeQueueDepths(broker, snapshot)]);
+  const now = clock.now();
+  const registered = snapshot.data.nodes.map((node) => node.nodeCode);
+  const nodeCodes = [...new Set([...registered, ...unsettled.map((one) => one.nodeCode)])].sort();
+  return nodeCodes.map((nodeCode) => {
+    const oldest = unsettled.find((one) => one.nodeCode === nodeCode);
+    return {
+      nodeCode,
+      queues: depths.filter((queue) => queue.nodeCode === nodeCode).map(({ kind, depth }) => ({ kind, depth })),
+      unsettled: oldest?.count ?? 0,
+      oldestAcceptedAt: isoTimeOrNull(oldest?.acceptedAt ?? null),
+      oldestAgeMs: oldest === undefined ? null : Math.max(0, now - oldest.acceptedAt),
+    };
+  });
+}

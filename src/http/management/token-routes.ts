@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import type { ApiToken } from '../../core/ports.js';
+import { NAME_LENGTH } from '../../core/registry-limits.js';
+import type { ManagementDeps } from './dependencies.js';
+import { givenTime, isoTime, isoTimeOrNull, text, time, uuid } from './fields.js';
+import { defineRoute, type Route } from './route.js';
+
+const role = z.enum(['admin', 'operator', 'viewer']);
+
+const newToken = z
+  .strictObject({ name: text(NAME_LENGTH), role, expiresAt: givenTime.nullable().optional() })
+  .meta({ id: 'NewToken' });
+
+const token = z
+  .object({
+    id: uuid,
+    name: z.string(),
+    role,
+    createdAt: time,
+    expiresAt: time.nullable(),
+    revokedAt: time.nullable(),
+    lastUsedAt: time.nullable().meta({ description: 'to the minute' }),
+  })
+  .meta({ id: 'Token' });
+
+const madeToken = token
+  .extend({ token: z.string().meta({ description: 'not shown again' }) })
+  .meta({ id: 'MadeToken' });
+
+/** `/tokens`: who may call this API. */
+export function tokenRoutes({ access }: ManagementDeps): Route[] {
+  const tag = 'Access';
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/tokens',
+      summary: 'List tokens',
+      description: 'All of them, on one page; revoked ones too.',
+      tag,
+      role: 'admin',
+      status: 200,
+      answer: z.object({ items: z.array(token), nextCursor: z.null() }),
+      async handle() {
+        return { items: (await access.list()).map(tokenView), nextCursor: null };
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/tokens',
+      summary: 'Make a token',
+      description:
+        'The role `viewer` may read, `operator` may also publish, test, retry, cancel and replay, `admin` may do everything. The answer shows `token`: it is not shown again.',
+      tag,
+      role: 'admin',
+      body: newToken,
+      status: 201,
+      answer: madeToken,
+      errors: ['CONFLICT'],
+      async handle({ body, actor }) {
+        const made = await access.create(actor, { ...body, expiresAt: body.expiresAt ?? null });
+        return { ...tokenView(made.token), token: made.secret };
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/tokens/{id}',
+      summary: 'Revoke a token',
+      description: 'Takes effect in every process within a second.',
+      tag,
+      role: 'admin',
+      params: z.strictObject({ id: uuid }),
+      status: 204,
+      errors: ['NOT_FOUND'],
+      async handle({ params: { id }, actor }) {
+        await access.revoke(actor, id);
+      },
+    }),
+  ];
+}
+
+function tokenView(one: ApiToken): z.infer<typeof token> {
+  return {
+    id: one.id,
+    name: one.name,
+    role: one.role,
+    createdAt: isoTime(one.createdAt),
+    expiresAt: isoTimeOrNull(one.expiresAt),
+    revokedAt: isoTimeOrNull(one.revokedAt),
+    lastUsedAt: isoTimeOrNull(one.lastUsedAt),
+  };
+}
