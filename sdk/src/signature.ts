@@ -122,7 +122,8 @@ export function parseQuery(raw: string): SignedQuery {
 
 /**
  * The text of a form that is signed: names `appId` and `sign` are dropped, and on the verifying side any name that the
- * query has; several values of a name are sorted and joined with a comma; then name+value are sorted by UTF-16 code unit.
+ * query has (one that vanishes from it, such as `k=`, does not count: it is not signed, so it must not unsign a field);
+ * several values of a name are sorted and joined with a comma; then name+value are sorted by UTF-16 code unit.
  */
 export function formText(fields: Iterable<FormField>, query?: SignedQuery): string {
   const values = new Map<string, string | string[]>();

@@ -38,6 +38,9 @@ interface Sender {
   sourceIdField: 'sourceID' | 'sourceId';
 }
 
+/** How much of what a caller wrote is repeated in an answer and in the log. */
+const NAMED_LENGTH = 200;
+
 /** What is known of a send, for its one line in the log. */
 type SendLine = Record<string, unknown>;
 
@@ -206,7 +209,7 @@ function checkOwner(type: EventType, { node }: Sender): void {
 function checkPayload(userObject: Buffer | null, check: ReturnType<RegistrySnapshot['checkOf']>): void {
   const failure = checkText(userObject, check);
   if (failure === null) return;
-  const path = `userObject${failure.path}`;
+  const path = `userObject${failure.path.slice(0, NAMED_LENGTH)}`;
   throw new EventCenterError('SCHEMA_MISMATCH', `${path}: ${failure.message}`, {
     fields: [{ path, message: failure.message }],
   });
@@ -251,5 +254,5 @@ function eventOf(
 
 /** What a caller wrote, cut so that a log line stays a line. */
 function shortened(text: string | null): string | null {
-  return text === null ? null : text.slice(0, 64);
+  return text === null ? null : text.slice(0, NAMED_LENGTH);
 }

@@ -1,4 +1,4 @@
-import express, { type Request, type Response, type Router } from 'express';
+import express, { type Response, type Router } from 'express';
 import { z } from 'zod';
 import type { Acceptor } from '../core/accept.js';
 import { EventCenterError, invalidField, type FieldError } from '../core/errors.js';
@@ -37,7 +37,7 @@ export const publishEventSchema = z.strictObject({
 export interface PublishEventsOptions {
   acceptor: Acceptor;
   /** Whose token it is; authentication and role are checked before. */
-  actorOf: (req: Request, res: Response) => Actor;
+  actorOf: (res: Response) => Actor;
   /** Most bytes of one payload. */
   maxBodyBytes: number;
 }
@@ -51,34 +51,48 @@ export interface PublishEventsOptions {
 export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: PublishEventsOptions): Router {
   const router = express.Router();
   const limit = Math.max(MIN_CALL_BYTES, 2 * maxBodyBytes);
-  const publish = (actor: Actor, input: unknown, headers: EventHeaders) => {
-    const { submission, appId } = readEvent(input, headers, maxBodyBytes);
+  const publish = async (actor: Actor, input: unknown, headers: EventHeaders) => {
+    const { submission, appId } = recording(acceptor, actor, () => readEvent(input, headers, maxBodyBytes));
     return acceptor.acceptTrusted({ actor: actor.name, appId }, submission);
   };
 
-  router.post('/events', express.json({ limit }), async (req, res) => {
-    const body: unknown = req.body;
-    if (body === undefined)
-      throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
-    const actor = actorOf(req, res);
-    const traceparent = req.get('traceparent') ?? null;
-    if (!Array.isArray(body)) {
-      res.status(202).json(await publish(actor, body, { uuid: req.get('idempotency-key') ?? null, traceparent }));
-      return;
-    }
-    if (body.length === 0 || body.length > MAX_EVENTS) {
-      throw invalidField('body', `expected 1 to ${String(MAX_EVENTS)} events, found ${String(body.length)}`);
-    }
-    const items = await mapBounded(body, async (input: unknown) => {
-      try {
-        return { status: 202, ...(await publish(actor, input, { uuid: null, traceparent })) };
-      } catch (error) {
-        return refusedItem(error);
+  router.post(
+    '/events',
+    express.json({ limit, type: ['application/json', 'application/*+json'] }),
+    async (req, res) => {
+      const body: unknown = req.body;
+      if (body === undefined)
+        throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
+      const actor = actorOf(res);
+      const traceparent = req.get('traceparent') ?? null;
+      if (!Array.isArray(body)) {
+        res.status(202).json(await publish(actor, body, { uuid: req.get('idempotency-key') ?? null, traceparent }));
+        return;
       }
-    });
-    res.status(207).json({ items });
-  });
+      if (body.length === 0 || body.length > MAX_EVENTS) {
+        throw invalidField('body', `expected 1 to ${String(MAX_EVENTS)} events, found ${String(body.length)}`);
+      }
+      const items = await mapBounded(body, async (input: unknown) => {
+        try {
+          return { status: 202, ...(await publish(actor, input, { uuid: null, traceparent })) };
+        } catch (error) {
+          return refusedItem(error);
+        }
+      });
+      res.status(207).json({ items });
+    },
+  );
   return router;
+}
+
+/** Counts and logs what `read` refuses, as the acceptor does with what it refuses itself. */
+function recording<T>(acceptor: Acceptor, actor: Actor, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof EventCenterError) acceptor.recordRefusal(error, { actor: actor.name });
+    throw error;
+  }
 }
 
 /** What stands in headers instead of the body. */

@@ -92,9 +92,12 @@ interface AjvError {
 function describe(error: AjvError | undefined): { path: string; message: string } {
   if (error === undefined) return { path: '', message: 'does not satisfy the schema' };
   const detail = DETAIL_OF_KEYWORD[error.keyword];
-  const suffix = detail === undefined ? '' : `: ${JSON.stringify(error.params[detail])}`;
+  const suffix = detail === undefined ? '' : `: ${JSON.stringify(error.params[detail]).slice(0, DETAIL_LENGTH)}`;
   return { path: error.instancePath, message: `${error.message ?? error.keyword}${suffix}` };
 }
+
+/** How much of a detail a message repeats. */
+const DETAIL_LENGTH = 200;
 
 /** Parameters of ajv's errors without which its message leaves the question open. */
 const DETAIL_OF_KEYWORD: Record<string, string> = {

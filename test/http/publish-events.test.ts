@@ -74,6 +74,8 @@ describe('POST /api/v1/events', () => {
     expect(answer.status).toBe(status);
     if (code !== '') expect(answer.body).toMatchObject({ code, errors: [expect.objectContaining({ path })] });
     expect(setting.broker.messages).toEqual([]);
+    if (Array.isArray(body) || code === '') return;
+    expect(setting.log.lines.map((line) => [line.event, line.fields['code']])).toEqual([['event.refused', code]]);
   });
 
   it('refuses what the signed route refuses, with the status of the management API', async () => {

@@ -4,6 +4,8 @@ import { invalidField } from '../../core/errors.js';
 
 /** More fields than any sender needs, few enough to sort. */
 const MAX_FIELDS = 1_000;
+/** How much of a name is repeated in an answer and in the log. */
+const NAMED_LENGTH = 64;
 
 /**
  * The fields of a body, in its order and with repeated names, by its content type: a form, or a flat JSON object whose
@@ -99,9 +101,10 @@ export function parseJsonFields(body: Buffer): FormField[] {
   const entries: [string, unknown][] = Object.entries(value);
   if (entries.length > MAX_FIELDS) throw tooManyFields();
   const fields = entries.map(([name, member]): FormField => {
-    if (typeof member !== 'string') throw invalidField(name, `expected a string, found ${kindOf(member)}`);
+    const path = name.slice(0, NAMED_LENGTH);
+    if (typeof member !== 'string') throw invalidField(path, `expected a string, found ${kindOf(member)}`);
     if (LONE_SURROGATE.test(name) || LONE_SURROGATE.test(member)) {
-      throw invalidField(name, 'expected text that can be written as UTF-8, found half of a surrogate pair');
+      throw invalidField(path, 'expected text that can be written as UTF-8, found half of a surrogate pair');
     }
     return [name, member];
   });
