@@ -2,7 +2,17 @@ import { appendAudit } from './audit.js';
 import { EventCenterError } from './errors.js';
 import { uuidV7 } from './ids.js';
 import type { JsonObject } from './model.js';
-import type { Actor, AuditStore, Clock, DeliveryAdmin, Log, Replay, ReplayFilter, ReplayStore } from './ports.js';
+import type {
+  Actor,
+  AuditEntry,
+  AuditStore,
+  Clock,
+  DeliveryAdmin,
+  Log,
+  Replay,
+  ReplayFilter,
+  ReplayStore,
+} from './ports.js';
 import type { Redelivery } from './redelivery.js';
 
 export interface DeliveryDeskDeps {
@@ -23,12 +33,12 @@ export class DeliveryDesk implements DeliveryAdmin {
 
   async retry(actor: Actor, eventId: string, listenerId: string): Promise<void> {
     await this.#deps.redelivery.retry(eventId, listenerId);
-    await this.#audit(actor, 'delivery.retry', { kind: 'delivery', id: `${eventId}/${listenerId}` });
+    await this.#audit(actor, aboutDelivery('delivery.retry', eventId, listenerId));
   }
 
   async cancel(actor: Actor, eventId: string, listenerId: string): Promise<void> {
     await this.#deps.redelivery.cancel(eventId, listenerId);
-    await this.#audit(actor, 'delivery.cancel', { kind: 'delivery', id: `${eventId}/${listenerId}` });
+    await this.#audit(actor, aboutDelivery('delivery.cancel', eventId, listenerId));
   }
 
   async startReplay(
@@ -50,7 +60,7 @@ export class DeliveryDesk implements DeliveryAdmin {
     };
     await this.#deps.replays.create(replay);
     const detail = JSON.parse(JSON.stringify(request)) as JsonObject;
-    await this.#audit(actor, 'replay.start', { kind: 'replay', id: replay.id }, detail);
+    await this.#audit(actor, { action: 'replay.start', subjectKind: 'replay', subjectId: replay.id, detail });
     return replay;
   }
 
@@ -61,12 +71,15 @@ export class DeliveryDesk implements DeliveryAdmin {
   async cancelReplay(actor: Actor, id: string): Promise<Replay> {
     const replay = await this.#deps.replays.cancel(id, this.#deps.clock.now());
     if (replay === null) throw new EventCenterError('NOT_FOUND', `there is no replay ${id}`);
-    await this.#audit(actor, 'replay.cancel', { kind: 'replay', id });
+    await this.#audit(actor, { action: 'replay.cancel', subjectKind: 'replay', subjectId: id, detail: {} });
     return replay;
   }
 
-  #audit(actor: Actor, action: string, subject: { kind: string; id: string }, detail: JsonObject = {}): Promise<void> {
-    const entry = { action, subjectKind: subject.kind, subjectId: subject.id, detail };
+  #audit(actor: Actor, entry: AuditEntry): Promise<void> {
     return appendAudit(this.#deps, actor, entry);
   }
+}
+
+function aboutDelivery(action: string, eventId: string, listenerId: string): AuditEntry {
+  return { action, subjectKind: 'delivery', subjectId: `${eventId}/${listenerId}`, detail: {} };
 }

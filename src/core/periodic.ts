@@ -59,8 +59,7 @@ export class Periodic {
   async #run(signal: AbortSignal): Promise<void> {
     await this.#sleep(Math.min(this.#options.intervalMs, LONGEST_FIRST_WAIT_MS) * this.#random(), signal);
     while (!signal.aborted) {
-      const waitMs = await this.#once(signal);
-      if (!signal.aborted) await this.#sleep(waitMs, signal);
+      await this.#sleep(await this.#once(signal), signal);
     }
   }
 

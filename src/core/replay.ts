@@ -86,15 +86,16 @@ async function publishUnit(scope: ReplayScope, unit: ReplayUnit): Promise<{ done
   const { eventId, nodeCode } = unit;
   const callable = unit.listeners.filter((listener) => kindOf(snapshot, listener) !== null);
   const deleted = unit.listeners.length - callable.length;
-  let chosen: number | null = null;
+  const chosen: { count: number | null } = { count: null };
   try {
     await redelivery.raise({ eventId, nodeCode }, snapshot, (chain) => {
       const wanted = callable.filter((listener) => unit.isWanted(chain, listener));
-      chosen = wanted.length;
+      chosen.count = wanted.length;
       return wanted;
     });
-    if (chosen === null) return { done: 0, failed: unit.listeners.length };
-    return { done: chosen, failed: deleted };
+    // Never asked: the event is not recorded any more.
+    if (chosen.count === null) return { done: 0, failed: unit.listeners.length };
+    return { done: chosen.count, failed: deleted };
   } catch (error) {
     if (hasCode(error, 'UNAVAILABLE')) throw error;
     log.warn('replay.delivery-failed', { replayId: replay.id, eventId, nodeCode, error });

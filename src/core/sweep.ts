@@ -1,3 +1,4 @@
+import { hasCode } from './errors.js';
 import { isOverdue, isUnsettled } from './generation.js';
 import type { ListenerKind } from './model.js';
 import { eachOf, Periodic, type TaskResult } from './periodic.js';
@@ -10,7 +11,7 @@ export interface SweeperDeps {
   redelivery: Pick<Redelivery, 'raise'>;
   broker: Pick<Broker, 'depth'>;
   registry: RegistryView;
-  /** Whether the journal has not recorded everything yet; then nothing can be judged. */
+  /** Whether the journal of this process knows that it is behind; then nothing can be judged. */
   isBehind: () => boolean;
   log: Log;
   metrics: Metrics;
@@ -31,11 +32,11 @@ const AT_A_TIME = 4;
  * queue, or never came because a binding was missing for a moment.
  *
  * A chain is swept when its node is enabled, nothing was recorded or expected of it since a moment that is a grace ago,
- * and at that moment the queue of its node was seen empty, and is empty now. Why that never sweeps a backlog: at that
- * moment a message of the chain was not waiting in the queue; if a worker held it, it has settled it since, because
- * the grace is longer than the longest hold; and every settlement leaves a record or a message in the queue. A worker
- * that crashed meanwhile can make this wrong; then a call is repeated, because the older message finds itself stale.
- * Several workers may sweep: each chain is judged again under its lock.
+ * and at that moment the queues of its node and of the journal were seen empty, and are empty now. Why that never sweeps
+ * a backlog: at that moment no message of the chain was waiting in the queue; if a worker held one, it has settled it
+ * since, because the grace is longer than the longest hold; and every settlement leaves a record, or a message in one
+ * of these queues. A worker that crashed meanwhile can make this wrong; then a call may be repeated, and the older
+ * message finds itself stale. Several workers may sweep: each chain is judged again under its lock.
  *
  * What belongs to a deleted node or listener is closed as `cancelled`.
  */
@@ -89,8 +90,15 @@ export class Sweeper {
     return node.enabled ? this.#emptiness.emptyBefore(nodeCode, now) : null;
   }
 
-  /** Looks at the queues of every enabled node; both kinds count as one, because a delivery does not say its kind. */
+  /**
+   * Looks at the queues of every enabled node; both kinds count as one, because a delivery does not say its kind. What
+   * nobody has recorded yet, in whichever process, counts as waiting for every node.
+   */
   async #observe(snapshot: RegistrySnapshot, signal: AbortSignal): Promise<void> {
+    const { broker, clock } = this.#deps;
+    const seenAt = clock.now();
+    const unrecorded =
+      ((await broker.depth({ kind: 'journal' })) ?? 0) + ((await broker.depth({ kind: 'outcomes' })) ?? 0);
     const kinds = new Map<string, Set<ListenerKind>>();
     for (const { nodeCode, url } of snapshot.data.listeners) {
       const known = kinds.get(nodeCode) ?? new Set();
@@ -99,9 +107,8 @@ export class Sweeper {
     const enabled = snapshot.data.nodes.filter((node) => node.enabled);
     this.#emptiness.retain(new Set(enabled.map((node) => node.nodeCode)));
     await eachOf(enabled, { width: AT_A_TIME, signal }, async ({ nodeCode }) => {
-      const seenAt = this.#deps.clock.now();
-      let waiting = 0;
-      for (const kind of kinds.get(nodeCode) ?? []) waiting += (await this.#deps.broker.depth({ kind, nodeCode })) ?? 0;
+      let waiting = unrecorded;
+      for (const kind of kinds.get(nodeCode) ?? []) waiting += (await broker.depth({ kind, nodeCode })) ?? 0;
       this.#emptiness.saw(nodeCode, waiting === 0, seenAt);
     });
   }
@@ -109,15 +116,21 @@ export class Sweeper {
   async #sweepChain(key: ChainKey, before: number, snapshot: RegistrySnapshot): Promise<void> {
     const { redelivery, metrics, log } = this.#deps;
     let swept: string[] = [];
-    const changed = await redelivery.raise(key, snapshot, (chain) => {
-      if (!isOverdue(chain, before)) return [];
-      const unsettled = chain.deliveries.filter(isUnsettled);
-      swept = unsettled.map((delivery) => delivery.listenerId);
-      return unsettled;
-    });
-    if (!changed) return;
-    metrics.incident('delivery.swept');
-    log.warn('delivery.swept', { ...key, listenerIds: swept });
+    try {
+      const changed = await redelivery.raise(key, snapshot, (chain) => {
+        const lost = isOverdue(chain, before) ? chain.deliveries.filter(isUnsettled) : [];
+        swept = lost.map((delivery) => delivery.listenerId);
+        return lost;
+      });
+      if (!changed) return;
+      metrics.incident('delivery.swept');
+      log.warn('delivery.swept', { ...key, listenerIds: swept });
+    } catch (error) {
+      // One chain that cannot be swept must not hold back the others, an outage should.
+      if (hasCode(error, 'UNAVAILABLE')) throw error;
+      metrics.incident('delivery.not-swept');
+      log.error('delivery.not-swept', { ...key, error });
+    }
   }
 }
 

@@ -103,7 +103,7 @@ describeEachDatabase('replays', (create) => {
   const replayed = async (filter: ReplayFilter): Promise<string[]> => {
     const { id } = await begin(filter);
     newRunner().start();
-    const replay = (await until('the replay is over', () => isOver(id))) as Replay;
+    const replay = await until('the replay is over', () => isOver(id));
     expect(replay).toMatchObject({ state: 'done', error: null, failed: 0 });
     const sent = queues.sent.flatMap(({ message }) =>
       (message.chain?.targets ?? []).map((target) => `${message.event.sourceId}/${target}`),
@@ -166,11 +166,10 @@ describeEachDatabase('replays', (create) => {
   });
 
   describe('by filter', () => {
-    let first: Event;
     let second: Event;
 
     beforeEach(async () => {
-      first = await seed(
+      await seed(
         'one',
         [
           [listenerA, { state: 'failed' }],

@@ -19,6 +19,7 @@ class Setting {
   silentSince = this.clock.time;
   behind = false;
   depth: number | null | Error = 0;
+  unrecorded = 0;
   readonly sweeper = new Sweeper({
     store: {
       overdueNodes: (before) => Promise.resolve(this.silentSince < before ? [NODE] : []),
@@ -35,7 +36,12 @@ class Setting {
       },
     },
     broker: {
-      depth: () => (this.depth instanceof Error ? Promise.reject(this.depth) : Promise.resolve(this.depth)),
+      depth: async (queue) => {
+        if (queue.kind === 'outcomes') return this.unrecorded;
+        if (queue.kind === 'journal') return 0;
+        if (this.depth instanceof Error) throw this.depth;
+        return this.depth;
+      },
     },
     registry: this.registry,
     isBehind: () => this.behind,
@@ -84,6 +90,17 @@ describe('the sweeper', () => {
     setting.depth = 5;
     await setting.run(10 * GRACE_MS);
     setting.depth = 0;
+    await setting.run(GRACE_MS - INTERVAL_MS);
+    expect(setting.swept).toEqual([]);
+    await setting.run(2 * INTERVAL_MS);
+    expect(setting.swept).toHaveLength(1);
+  });
+
+  it('does not sweep what may only be unrecorded', async () => {
+    const setting = new Setting();
+    setting.unrecorded = 1;
+    await setting.run(3 * GRACE_MS);
+    setting.unrecorded = 0;
     await setting.run(GRACE_MS - INTERVAL_MS);
     expect(setting.swept).toEqual([]);
     await setting.run(2 * INTERVAL_MS);
