@@ -157,7 +157,7 @@ export interface Broker {
   ensureTopology(topology: Topology): Promise<void>;
   /** Removes a binding; idempotent. */
   unbind(queue: NodeQueue, eventTypeId: string): Promise<void>;
-  /** Deletes a node queue if it is empty; `false` when it still holds messages. */
+  /** Deletes a node queue if it is empty; `false` when it still holds messages or somebody consumes it. */
   deleteNodeQueue(queue: NodeQueue): Promise<boolean>;
   /** Messages ready in a queue, null when it does not exist. */
   depth(queue: QueueRef): Promise<number | null>;

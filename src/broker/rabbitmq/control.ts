@@ -2,7 +2,7 @@ import type { Channel } from 'amqplib';
 import { z } from 'zod';
 import type { Log } from '../../core/ports.js';
 import type { WireMessage } from '../message-format.js';
-import { messageOf, within } from '../within.js';
+import { within } from '../within.js';
 import type { Session } from './link.js';
 import { openChannel } from './rpc-channels.js';
 
@@ -26,6 +26,7 @@ export interface ControlDeps {
   exchange: string;
   timeoutMs: number;
   log: Log;
+  /** Must not throw. */
   onVersion: (version: number) => void;
 }
 
@@ -49,12 +50,7 @@ async function consumeAnnouncements(channel: Channel, exchange: string, deps: Co
     queue,
     (message) => {
       const version = message === null ? null : decodeAnnouncement(message.content);
-      if (version === null) return;
-      try {
-        deps.onVersion(version);
-      } catch (error) {
-        deps.log.error('broker.announcement.failed', { error: messageOf(error) });
-      }
+      if (version !== null) deps.onVersion(version);
     },
     { noAck: true, exclusive: true },
   );

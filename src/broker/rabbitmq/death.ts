@@ -1,6 +1,6 @@
 import type { ConsumeMessage } from 'amqplib';
 import type { Death } from '../dead-format.js';
-import type { Names } from './names.js';
+import type { Names } from '../names.js';
 
 /** What the broker itself says about a message in the dead queue. */
 export function deathOf(message: ConsumeMessage, names: Names): Death {

@@ -1,5 +1,5 @@
 import type { Channel } from 'amqplib';
-import type { Names } from './names.js';
+import type { Names } from '../names.js';
 
 /**
  * What is declared, with arguments that must never change under a name: declaring a queue with other arguments closes

@@ -17,11 +17,12 @@ import type {
 import { decodeDead, encodeDead } from '../dead-format.js';
 import { forEachLimited } from '../for-each-limited.js';
 import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes, type Decoded, type WireMessage } from '../message-format.js';
+import { VersionListeners } from '../version-listeners.js';
 import { messageOf, pause, within } from '../within.js';
 import { encodeAnnouncement, listenForAnnouncements } from './control.js';
 import { deathOf } from './death.js';
 import { Link, type Session } from './link.js';
-import { namesUnder, type Names } from './names.js';
+import { namesUnder, type Names } from '../names.js';
 import { Publisher, type Destination } from './publisher.js';
 import { Readiness } from './readiness.js';
 import { closedWith } from './replies.js';
@@ -63,7 +64,7 @@ export class RabbitmqBroker implements Broker {
   readonly #consumeLink: Link;
   readonly #readiness: Readiness;
   readonly #subscriptions = new Set<AnySubscription>();
-  readonly #versionListeners: ((version: number) => void)[] = [];
+  readonly #versionListeners: VersionListeners;
   readonly #stopping = new AbortController();
   readonly #rpcTimeoutMs: number;
   /** The consuming connection once it is set up. */
@@ -76,6 +77,7 @@ export class RabbitmqBroker implements Broker {
     const { log, metrics, prefix, connectTimeoutMs, confirmTimeoutMs, heartbeatSeconds, addresses } = options;
     this.#options = options;
     this.#names = namesUnder(prefix);
+    this.#versionListeners = new VersionListeners(log);
     this.#rpcTimeoutMs = Math.max(MIN_RPC_TIMEOUT_MS, connectTimeoutMs);
     this.#keeper = new TopologyKeeper({
       names: this.#names,
@@ -232,7 +234,7 @@ export class RabbitmqBroker implements Broker {
   }
 
   onVersionAnnounced(listener: (version: number) => void): void {
-    this.#versionListeners.push(listener);
+    this.#versionListeners.add(listener);
   }
 
   async #publish(destination: Destination, wire: WireMessage, options?: Options.Publish): Promise<void> {
@@ -286,7 +288,7 @@ export class RabbitmqBroker implements Broker {
       timeoutMs: this.#rpcTimeoutMs,
       log: this.#options.log,
       onVersion: (version) => {
-        for (const listener of this.#versionListeners) listener(version);
+        this.#versionListeners.tell(version);
       },
     });
     await forEachLimited([...this.#subscriptions], SUBSCRIPTIONS_AT_A_TIME, (subscription) => subscription.attach(session));

@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
-import type { Handler, Log, Metrics, Received, Settlement, Subscription } from '../../core/ports.js';
-import { handOver } from '../hand-over.js';
+import type { Handler, Log, Metrics, Subscription } from '../../core/ports.js';
+import { decide } from '../hand-over.js';
 import type { Decoded, WireMessage } from '../message-format.js';
 import { backoffMs, messageOf, within } from '../within.js';
 import type { Session } from './link.js';
@@ -250,20 +250,16 @@ export class RabbitmqSubscription<T> implements Subscription {
 
   /** Never rejects. */
   async #settle(message: ConsumeMessage): Promise<'ack' | 'requeue'> {
-    const { decode, handler, log, queue } = this.#deps;
-    const wire: WireMessage = { body: message.content, headers: message.properties.headers ?? {} };
-    const messageId: unknown = message.properties.messageId;
     if (message.properties.type === PROBE_TYPE) return 'ack';
-    const decoded = decode(message, wire);
-    let settlement: Settlement;
-    if (typeof messageId !== 'string' || messageId === '') {
-      settlement = { dead: 'expected a message id' };
-    } else if (!decoded.ok) {
-      log.warn('broker.message.unreadable', { queue, messageId, reason: decoded.reason });
-      settlement = { dead: decoded.reason };
-    } else {
-      settlement = await handOver(handler, receivedOf(message, messageId, decoded.message), log);
-    }
+    const wire: WireMessage = { body: message.content, headers: message.properties.headers ?? {} };
+    const deliveries = wire.headers['x-delivery-count'];
+    const incoming = {
+      messageId: message.properties.messageId as unknown,
+      decoded: this.#deps.decode(message, wire),
+      redelivered: message.fields.redelivered || (typeof deliveries === 'number' && deliveries > 0),
+      bytes: message.content.length,
+    };
+    const settlement = await decide(incoming, this.#deps);
     return typeof settlement === 'string' ? settlement : this.#moveToDead(wire, settlement.dead);
   }
 
@@ -278,16 +274,6 @@ export class RabbitmqSubscription<T> implements Subscription {
       return 'requeue';
     }
   }
-}
-
-function receivedOf<T>(message: ConsumeMessage, messageId: string, content: T): Received<T> {
-  const deliveries: unknown = message.properties.headers?.['x-delivery-count'];
-  return {
-    message: content,
-    messageId,
-    redelivered: message.fields.redelivered || (typeof deliveries === 'number' && deliveries > 0),
-    bytes: message.content.length,
-  };
 }
 
 /** Tells the broker, unless the channel is gone: then the broker has taken the message back itself. */

@@ -3,7 +3,7 @@ import type { Log, Metrics, NodeQueue, Topology } from '../../core/ports.js';
 import { forEachLimited } from '../for-each-limited.js';
 import { messageOf } from '../within.js';
 import { declareDelay, declareNodeQueue, declareOwn } from './declarations.js';
-import type { Names } from './names.js';
+import type { Names } from '../names.js';
 import { closedWith } from './replies.js';
 import type { RpcChannels } from './rpc-channels.js';
 

@@ -1,4 +1,4 @@
-import type { NodeQueue, QueueRef } from '../../core/ports.js';
+import type { NodeQueue, QueueRef } from '../core/ports.js';
 
 /** Names of all exchanges and queues under a prefix (architecture, topology). */
 export interface Names {
