@@ -151,9 +151,10 @@ class ReplayRun {
       const step = phase === 'counting' ? PAGE : this.#stepSize();
       for (let at = 0; at < page.length; at += step) {
         const events = page.slice(at, at + step);
+        const begunAt = this.#deps.clock.now();
         const counts = phase === 'counting' ? await countUnits(scope, events) : await publishUnits(scope, events);
         if (!(await this.#keep(phase, { counts, cursor: events.at(-1)?.cursor ?? cursor }))) return 'lost';
-        if (phase === 'publishing' && !(await this.#pace(counts.done))) return 'lost';
+        if (phase === 'publishing' && !(await this.#pace(counts.done, begunAt))) return 'lost';
         if (signal.aborted) return this.#giveBack();
       }
       if (page.length > 0) continue;
@@ -186,12 +187,12 @@ class ReplayRun {
     return kept;
   }
 
-  /** Waits until the rate allows more than the `published` deliveries; false when the replay is lost meanwhile. */
-  async #pace(published: number): Promise<boolean> {
+  /** Waits until the rate allows more than what was published since; false when the replay is lost meanwhile. */
+  async #pace(published: number, begunAt: number): Promise<boolean> {
     const { clock, store, signal } = this.#deps;
     const { ratePerSecond } = this.replay;
     if (ratePerSecond === null) return true;
-    this.#nextAt = Math.max(this.#nextAt, clock.now()) + (published * 1000) / ratePerSecond;
+    this.#nextAt = Math.max(this.#nextAt, begunAt) + (published * 1000) / ratePerSecond;
     for (;;) {
       const waitMs = this.#nextAt - clock.now();
       if (waitMs <= 0 || signal.aborted) return true;

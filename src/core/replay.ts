@@ -7,7 +7,7 @@ import type { Redelivery } from './redelivery.js';
 import type { RegistrySnapshot } from './registry.js';
 
 /** What a replay does to one (event, node): one message for these listeners. */
-export interface ReplayUnit extends ChainKey {
+interface ReplayUnit extends ChainKey {
   listeners: OwedListener[];
   /** Whether a listener is still to be replayed, by what is recorded at the moment of publishing. */
   isWanted: (chain: RecordedChain, listener: OwedListener) => boolean;
@@ -40,7 +40,7 @@ export function boundedFilter({ filter, createdAt }: Pick<Replay, 'filter' | 'cr
  * What a replay means for one matched event, per node. With `states` these are its deliveries in those states; an event
  * without deliveries goes to whoever is owed it at the version of the snapshot, as every event does without `states`.
  */
-export async function unitsOf(scope: ReplayScope, event: MatchedEvent): Promise<ReplayUnit[]> {
+async function unitsOf(scope: ReplayScope, event: MatchedEvent): Promise<ReplayUnit[]> {
   const { states } = scope.replay.filter;
   if (states !== undefined && event.deliveries.length > 0) {
     return byNode(event, event.deliveries, (chain, { listenerId }) => {
