@@ -1,9 +1,10 @@
 import express, { type Express, type Router } from 'express';
 import helmet from 'helmet';
+import type { Log } from '../../core/ports.js';
 import { authenticate, requireRole } from './authenticate.js';
 import type { ManagementDeps } from './dependencies.js';
 import { docsRoutes } from './docs.js';
-import { healthRoutes } from './health.js';
+import { healthRoutes, type HealthDeps } from './health.js';
 import { API_PREFIX, mountRoutes, refuseOtherMethods } from './mount-routes.js';
 import { openApiDocument } from './openapi.js';
 import { notFound, problemHandler } from './problem.js';
@@ -31,6 +32,17 @@ export function createManagementApp(deps: ManagementDeps): Express {
   if (deps.publishEvents !== undefined) mountPublishEvents(app, deps.publishEvents);
   refuseOtherMethods(app, publishes ? [...routes, { method: 'post', path: '/events' }] : routes);
 
+  app.use(notFound);
+  app.use(problemHandler(deps.log));
+  return app;
+}
+
+/** What a process without the management API answers: health and metrics. */
+export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use(assignRequestId, securityHeaders());
+  app.use(healthRoutes(deps));
   app.use(notFound);
   app.use(problemHandler(deps.log));
   return app;

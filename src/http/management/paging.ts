@@ -25,10 +25,10 @@ type PageQuery = { limit: number; cursor?: string | undefined };
 /** Which page is asked for, and by which filters. */
 export function splitQuery<Q extends PageQuery>(query: Q): { page: PageRequest; filter: Filters<Q> } {
   const { limit, cursor, ...filter } = query;
-  return { page: { limit, cursor: cursor ?? null }, filter: given(filter) as Filters<Q> };
+  return { page: { limit, cursor: cursor ?? null }, filter: given(filter) as unknown as Filters<Q> };
 }
 
-type Filters<Q> = { [K in Exclude<keyof Q, 'limit' | 'cursor'>]: Exclude<Q[K], undefined> };
+type Filters<Q> = { [K in keyof Q as K extends keyof PageQuery ? never : K]: Exclude<Q[K], undefined> };
 
 /** A page of what is in memory, in ascending order of `keyOf`, which must tell items apart. */
 export function pageInMemory<T>(items: T[], keyOf: (item: T) => string, page: PageRequest): Page<T> {

@@ -20,6 +20,7 @@ export const notFound: RequestHandler = (req) => {
  * is logged and answers 500 with the request id and nothing else.
  */
 export function problemHandler(log: Log): ErrorRequestHandler {
+  // eslint-disable-next-line @typescript-eslint/max-params -- Express knows error handlers by their four parameters
   return (thrown: unknown, req, res, next) => {
     const error = asEventCenterError(thrown);
     if (error.code === 'INTERNAL') {

@@ -67,13 +67,13 @@ interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType, A ext
   answer?: A;
   /** Why a field that somebody may expect in the body cannot be given, by name. */
   fixedFields?: Record<string, string>;
-  handle(input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>): Promise<z.input<A>>;
+  handle: (input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>) => Promise<z.input<A>>;
 }
 
 /** Makes a route of its description and its code, which get and give exactly what the schemas say. */
 export function defineRoute<
-  P extends Shape = Record<never, never>,
-  Q extends Shape = Record<never, never>,
+  P extends Shape = Shape,
+  Q extends Shape = Shape,
   B extends z.ZodType = z.ZodUndefined,
   A extends z.ZodType = z.ZodVoid,
 >(spec: RouteSpec<P, Q, B, A>): Route {
