@@ -99,12 +99,22 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    if (this.#resolve !== null && !this.#sentAgain && this.#status === null && wasNotSent(error)) {
+    if (this.#resolve !== null && !this.#sentAgain && this.#wasNotSent(error)) {
       this.#sentAgain = true;
+      this.#controller = null;
       this.send();
       return;
     }
     this.#fail(describe(error));
+  }
+
+  /**
+   * The peer had reset a kept connection before: either that was read before the request was begun, or the kernel
+   * refused to write it. (A kept connection that was closed in order is replaced by undici itself.)
+   */
+  #wasNotSent(error: Error): boolean {
+    if (!('syscall' in error)) return false;
+    return error.syscall === 'write' || (error.syscall === 'read' && this.#controller === null);
   }
 
   #complete(truncated: boolean): void {
@@ -136,11 +146,6 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#chunks = [];
     resolve(result);
   }
-}
-
-/** The kernel refused the write: the peer had reset the connection before, and got nothing of this request. */
-function wasNotSent(error: Error): boolean {
-  return 'syscall' in error && error.syscall === 'write';
 }
 
 function first(header: string | string[] | undefined): string | null {

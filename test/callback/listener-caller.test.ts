@@ -234,22 +234,29 @@ describe('connections', () => {
     expect(stub.calls()).toHaveLength(1);
   });
 
-  it('that the peer has reset before the request was written do not cost an attempt', async () => {
-    const flag = new Int32Array(new SharedArrayBuffer(4));
-    const peer = new Worker(RESETTING_PEER, { eval: true, workerData: flag });
-    const port = await new Promise<number>((resolve) => peer.once('message', resolve));
-    const url = `http://127.0.0.1:${port}/`;
-    expect(await call({ url })).toMatchObject({ kind: 'success' });
-    // Nothing here notices the reset while this thread waits; the next call is then written to the dead connection.
-    peer.postMessage('reset');
-    Atomics.wait(flag, 0, 0, 10_000);
-    expect(await call({ url })).toMatchObject({ kind: 'success', error: null });
-    await caller.close();
-    await peer.terminate();
-  });
+  it.each(['resetAndDestroy', 'destroy'])(
+    'that the peer has given up before (%s) do not cost an attempt',
+    async (giveUp) => {
+      const flag = new Int32Array(new SharedArrayBuffer(4));
+      const peer = new Worker(LEAVING_PEER, { eval: true, workerData: flag });
+      try {
+        const port = await new Promise<number>((resolve) => peer.once('message', resolve));
+        const url = `http://127.0.0.1:${port}/`;
+        expect(await call({ url })).toMatchObject({ kind: 'success' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        // Nothing here notices it while this thread waits; the next call then finds the dead connection in its pool.
+        peer.postMessage(giveUp);
+        Atomics.wait(flag, 0, 0, 10_000);
+        expect(await call({ url })).toMatchObject({ kind: 'success', error: null });
+      } finally {
+        await caller.close();
+        await peer.terminate();
+      }
+    },
+  );
 });
 
-const RESETTING_PEER = `
+const LEAVING_PEER = `
   const { parentPort, workerData } = require('node:worker_threads');
   const sockets = new Set();
   const server = require('node:http').createServer((request, response) => {
@@ -257,8 +264,8 @@ const RESETTING_PEER = `
   });
   server.on('connection', (socket) => sockets.add(socket));
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
-  parentPort.on('message', () => {
-    for (const socket of sockets) socket.resetAndDestroy();
+  parentPort.on('message', (giveUp) => {
+    for (const socket of sockets) socket[giveUp]();
     setTimeout(() => { Atomics.store(workerData, 0, 1); Atomics.notify(workerData, 0); }, 100);
   });
 `;
