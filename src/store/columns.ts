@@ -122,7 +122,7 @@ export function entityOf<Row extends object>(shape: TableShape): EntitySchema<Ro
   return new EntitySchema<Row>({
     name: shape.name,
     tableName: shape.name,
-    columns: shape.columns as ConstructorParameters<typeof EntitySchema<Row>>[0]['columns'],
+    columns: shape.columns,
     indices: (shape.indices ?? []).map((index) => ({ ...index, unique: index.unique === true })),
   });
 }
@@ -150,7 +150,7 @@ export function tableOf(shape: TableShape): Table {
 
 function transformer<Value, Stored>(to: (value: Value) => Stored, from: (stored: Stored) => Value): ValueTransformer {
   return {
-    to: (value: unknown) => (value === null || value === undefined ? value : to(value as Value)),
-    from: (stored: unknown) => (stored === null || stored === undefined ? stored : from(stored as Stored)),
+    to: (value: Value | null | undefined) => (value === null || value === undefined ? value : to(value)),
+    from: (stored: Stored | null | undefined) => (stored === null || stored === undefined ? stored : from(stored)),
   };
 }

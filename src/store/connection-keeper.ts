@@ -1,10 +1,13 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { Log } from '../core/ports.js';
 import { toStoreError, unavailable } from './database-errors.js';
+import { openSession } from './session.js';
+import { withinTime } from './time-limit.js';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
 const PROBE_TIMEOUT_MS = 3_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 
 /**
  * Connects in the background, again and again with backoff, and watches over the connection afterwards. While the
@@ -55,7 +58,8 @@ export class ConnectionKeeper {
     await this.#watching;
     const dataSource = this.#dataSource;
     this.#dataSource = null;
-    if (dataSource !== null) await dataSource.destroy();
+    // A connection that is lost or silent cannot be ended politely, and need not be.
+    if (dataSource !== null) await withinTime(dataSource.destroy(), CLOSE_TIMEOUT_MS, 'no end').catch(() => undefined);
   }
 
   /** Repeats until the database answers. */
@@ -64,7 +68,7 @@ export class ConnectionKeeper {
     while (this.#problem !== null && !this.#closed) {
       await this.#pause(delayMs * (0.5 + Math.random() / 2));
       delayMs = Math.min(delayMs * 2, LONGEST_DELAY_MS);
-      if (!this.#closed) await this.#try();
+      if (!this.#isClosed()) await this.#try();
     }
     this.#watching = null;
   }
@@ -74,16 +78,21 @@ export class ConnectionKeeper {
     try {
       if (this.#dataSource === null) this.#dataSource = await connect(this.#options);
       else await probe(this.#dataSource);
-      if (this.#closed) return;
+      if (this.#isClosed()) return;
       if (this.#problem !== null) this.#log.info('database.connected', { type: this.#options.type });
       this.#problem = null;
     } catch (error) {
-      if (this.#closed) return;
+      if (this.#isClosed()) return;
       const failure = toStoreError(error);
       const problem = failure instanceof Error ? failure.message : String(failure);
       if (this.#problem !== problem) this.#log.warn('database.away', { problem });
       this.#problem = problem;
     }
+  }
+
+  /** Asked anew, because it may change during a wait. */
+  #isClosed(): boolean {
+    return this.#closed;
   }
 
   #pause(delayMs: number): Promise<void> {
@@ -109,15 +118,10 @@ async function connect(options: DataSourceOptions): Promise<DataSource> {
 }
 
 async function probe(dataSource: DataSource): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(unavailable(`no answer within ${PROBE_TIMEOUT_MS} ms`));
-    }, PROBE_TIMEOUT_MS);
-  });
+  const session = await openSession(dataSource, PROBE_TIMEOUT_MS);
   try {
-    await Promise.race([dataSource.query('SELECT 1'), late]);
+    await session.probe();
   } finally {
-    clearTimeout(timer);
+    await session.close(null);
   }
 }

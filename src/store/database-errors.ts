@@ -41,6 +41,8 @@ const MYSQL_KINDS = new Map<number, FailureKind>([
   // too many connections, access denied, no such database, server shutdown, connection killed, host blocked
   ...kind('lost', [1040, 1043, 1044, 1045, 1049, 1053, 1129, 1130, 1203, 1226, 1927, 4031]),
   // disk or table full, storage engine, node not ready, read-only server, interrupted or timed-out statement
+  // table or column that a migration has yet to make: a newer process may start before the migrations have run
+  ...kind('unavailable', [1054, 1146]),
   ...kind('unavailable', [3, 1021, 1030, 1037, 1038, 1041, 1047, 1114, 1180, 1290, 1317, 1836, 1969, 3024]),
   ...kind('duplicate', [1062, 1169, 1586]),
   // NULL, out of range, truncated, wrong string or number, too long for the column or for a packet
@@ -53,6 +55,7 @@ const MYSQL_KINDS = new Map<number, FailureKind>([
  */
 export function classifyFailure(error: unknown): FailureKind {
   const driver = driverErrorOf(error);
+  if (driver.code === 'SQLITE_ERROR') return /^no such (table|column)/.test(driver.message) ? 'unavailable' : 'bug';
   if (driver.code.startsWith('SQLITE_')) return classifySqlite(driver.code);
   if (CONNECTION_CODES.has(driver.code)) return 'lost';
   const known = MYSQL_KINDS.get(driver.errno);
@@ -80,7 +83,7 @@ export function toStoreError(error: unknown): unknown {
     return new RefusedRowError(failure, `the database refused a row (${code}): ${message}`);
   }
   if (failure === 'bug') return new EventCenterError('INTERNAL', `a statement failed (${code}): ${message}`);
-  return unavailable(`the database did not answer (${code}): ${message}`);
+  return unavailable(`the database cannot do it now (${code}): ${message}`);
 }
 
 /** UNAVAILABLE with the usual advice to come back in a second. */

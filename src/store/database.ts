@@ -1,4 +1,4 @@
-import type { EntityManager, QueryRunner } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { EventCenterError } from '../core/errors.js';
 import type { Log } from '../core/ports.js';
 import { ConnectionKeeper } from './connection-keeper.js';

@@ -136,7 +136,7 @@ export class SqlRegistryWriter implements RegistryWriter {
     row: Row,
   ): Promise<void> {
     const repository = this.#manager.getRepository<ObjectLiteral>(table);
-    const { affected } = await repository.update(key as ObjectLiteral, row);
+    const { affected } = await repository.update(key, row);
     if (affected === 0) await repository.insert(row);
   }
 }

@@ -1,9 +1,11 @@
 import type { DataSource, QueryRunner } from 'typeorm';
-import { classifyFailure, unavailable } from './database-errors.js';
 import type { Work } from './database.js';
+import { classifyFailure } from './database-errors.js';
+import { withinTime } from './time-limit.js';
 
 /** The part of a mysql2 pool connection that is used here. */
 interface PoolConnection {
+  on(event: 'error', listener: () => void): unknown;
   destroy(): void;
   stream: { destroy(): void };
 }
@@ -11,16 +13,26 @@ interface PoolConnection {
 /** Connections that already have our session settings. */
 const prepared = new WeakSet<object>();
 
+/** The longest statement that each server takes, in bytes. */
+const packetLimits = new WeakMap<DataSource, number>();
+
+/** The longest statement that the server takes, in bytes; it drops the connection over a longer one. */
+export function packetLimitOf(dataSource: DataSource): number {
+  return packetLimits.get(dataSource) ?? Infinity;
+}
+
 /**
  * One connection for one piece of work.
  * @throws UNAVAILABLE when the pool has none to give within `timeoutMs`.
  */
 export async function openSession(dataSource: DataSource, timeoutMs: number): Promise<Session> {
   const runner = dataSource.createQueryRunner();
-  if (dataSource.options.type === 'better-sqlite3') return new Session(runner, null);
+  if (dataSource.options.type === 'better-sqlite3') return new Session({ runner, connection: null, timeoutMs });
   const connection = await acquire(runner, timeoutMs);
-  const session = new Session(runner, connection);
+  const session = new Session({ runner, connection, timeoutMs });
   if (!prepared.has(connection)) {
+    // The pool listens for the first error only; another one would end the process.
+    connection.on('error', () => undefined);
     try {
       await prepare(runner, timeoutMs);
     } catch (error) {
@@ -36,11 +48,13 @@ export async function openSession(dataSource: DataSource, timeoutMs: number): Pr
 export class Session {
   readonly #runner: QueryRunner;
   readonly #connection: PoolConnection | null;
+  readonly #timeoutMs: number;
   #broken = false;
 
-  constructor(runner: QueryRunner, connection: PoolConnection | null) {
-    this.#runner = runner;
-    this.#connection = connection;
+  constructor(of: { runner: QueryRunner; connection: PoolConnection | null; timeoutMs: number }) {
+    this.#runner = of.runner;
+    this.#connection = of.connection;
+    this.#timeoutMs = of.timeoutMs;
   }
 
   run<T>(work: Work<T>): Promise<T> {
@@ -60,7 +74,14 @@ export class Session {
     return this.#within(begin, work);
   }
 
-  /** Gives the connection back, or drops it when its state is not known. */
+  /** Fails unless the database answers in time. */
+  async probe(): Promise<void> {
+    this.#broken = true;
+    await withinTime(this.#runner.query('SELECT 1'), this.#timeoutMs, 'no answer');
+    this.#broken = false;
+  }
+
+  /** Gives the connection back, or drops it when its state is not known: what comes next would wait behind it. */
   async close(failure: unknown): Promise<void> {
     if (this.#connection !== null && (this.#broken || (failure !== null && classifyFailure(failure) === 'lost'))) {
       this.#connection.destroy();
@@ -82,7 +103,8 @@ export class Session {
       await this.#runner.query('COMMIT');
       return value;
     } catch (error) {
-      await this.#rollback();
+      if (classifyFailure(error) === 'lost') this.#broken = true;
+      else await this.#rollback();
       throw error;
     } finally {
       this.#markTransaction(false);
@@ -91,7 +113,8 @@ export class Session {
 
   async #rollback(): Promise<void> {
     try {
-      await this.#runner.query('ROLLBACK');
+      // A statement behind one that hangs is not sent, so its own time-out does not begin.
+      await withinTime(this.#runner.query('ROLLBACK'), this.#timeoutMs, 'no answer to the rollback');
     } catch {
       // The connection is gone, or SQLite has already rolled back by itself (disk full); both leave nothing open.
       this.#broken = true;
@@ -105,17 +128,12 @@ export class Session {
 
 async function acquire(runner: QueryRunner, timeoutMs: number): Promise<PoolConnection> {
   const connecting = runner.connect() as Promise<PoolConnection>;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      connecting.then(() => runner.release()).catch(() => undefined);
-      reject(unavailable(`all database connections were busy for ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
   try {
-    return await Promise.race([connecting, late]);
-  } finally {
-    clearTimeout(timer);
+    return await withinTime(connecting, timeoutMs, 'no database connection was free');
+  } catch (error) {
+    // One that comes too late goes back at once.
+    connecting.then(() => runner.release()).catch(() => undefined);
+    throw error;
   }
 }
 
@@ -129,4 +147,6 @@ async function prepare(runner: QueryRunner, timeoutMs: number): Promise<void> {
     `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${lockWaitSeconds}`,
   );
   await runner.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
+  const [limit] = (await runner.query('SELECT @@max_allowed_packet AS bytes')) as { bytes: number }[];
+  if (limit !== undefined) packetLimits.set(runner.dataSource, limit.bytes);
 }

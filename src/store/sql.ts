@@ -1,4 +1,7 @@
+import { escape } from 'mysql2';
 import type { EntityManager } from 'typeorm';
+import { RefusedRowError } from './database-errors.js';
+import { packetLimitOf } from './session.js';
 
 /** What can stand in a parameter of a statement on both databases. */
 export type SqlValue = string | number | Buffer | null;
@@ -23,8 +26,8 @@ export interface Insert {
 }
 
 /** The rows a query gives, as the driver makes them: no transformers, `Buffer` for bytes, BIGINT as number. */
-export async function rowsOf<Row>(manager: EntityManager, sql: string, parameters: SqlValue[] = []): Promise<Row[]> {
-  return (await manager.query(sql, parameters)) as Row[];
+export function rowsOf<Row>(manager: EntityManager, sql: string, parameters: SqlValue[] = []): Promise<Row[]> {
+  return manager.query<Row[]>(sql, parameters);
 }
 
 /** Runs a statement; gives the number of rows it matched (an UPDATE to equal values counts). */
@@ -49,7 +52,8 @@ export async function insertRows(manager: EntityManager, insert: Insert): Promis
   const isSqlite = manager.dataSource.options.type === 'better-sqlite3';
   const into = `INSERT INTO ${insert.table} (${insert.columns.join(', ')}) VALUES `;
   const tail = isSqlite ? sqliteTail(insert) : mysqlTail(insert);
-  for (const rows of chunksOf(insert)) {
+  for (const rows of chunksOf(insert, packetLimitOf(manager.dataSource))) {
+    if (rows.length === 1) expectFits(manager, rows[0] as SqlValue[]);
     if (isSqlite) {
       const row = `(${placeholders(insert.columns.length)})`;
       await manager.query(`${into}${new Array(rows.length).fill(row).join(', ')}${tail}`, rows.flat());
@@ -99,13 +103,15 @@ function mysqlTail({ table, columns, onDuplicate }: Insert): string {
   return ` ON DUPLICATE KEY UPDATE ${set.join(', ')}`;
 }
 
-function* chunksOf(insert: Insert): Generator<SqlValue[][]> {
+function* chunksOf(insert: Insert, packetLimit: number): Generator<SqlValue[][]> {
   const mostRows = Math.min(MOST_ROWS, Math.floor(MOST_PARAMETERS / insert.columns.length));
+  // Values grow when they are written into a statement.
+  const mostBytes = Math.min(MOST_BYTES, packetLimit / 4);
   let chunk: SqlValue[][] = [];
   let bytes = 0;
   for (const row of insert.rows) {
     const rowBytes = bytesOf(row);
-    if (chunk.length > 0 && (chunk.length >= mostRows || bytes + rowBytes > MOST_BYTES)) {
+    if (chunk.length > 0 && (chunk.length >= mostRows || bytes + rowBytes > mostBytes)) {
       yield chunk;
       chunk = [];
       bytes = 0;
@@ -114,6 +120,17 @@ function* chunksOf(insert: Insert): Generator<SqlValue[][]> {
     bytes += rowBytes;
   }
   if (chunk.length > 0) yield chunk;
+}
+
+/** MySQL answers a statement that is too long by dropping the connection, which would look like an outage. */
+function expectFits(manager: EntityManager, row: SqlValue[]): void {
+  const limit = packetLimitOf(manager.dataSource) - 16 * 1024;
+  // No value grows by more when it is written into a statement: UTF-8 and escapes, or two digits per byte.
+  if (bytesOf(row) * 6 <= limit) return;
+  let bytes = 0;
+  for (const value of row) bytes += Buffer.byteLength(escape(value));
+  if (bytes <= limit) return;
+  throw new RefusedRowError('value', `a row of ${bytes} bytes does not fit into the server's max_allowed_packet`);
 }
 
 function bytesOf(row: SqlValue[]): number {

@@ -60,7 +60,7 @@ export class SqlTokenStore implements TokenStore {
     const [row] = await this.#database.run((manager) =>
       rowsOf<{ count: number }>(manager, 'SELECT COUNT(*) AS count FROM pub_api_token'),
     );
-    return Number(row?.count ?? 0);
+    return row?.count ?? 0;
   }
 
   #execute(sql: string, parameters: (number | Buffer)[]): Promise<number> {

@@ -5,6 +5,7 @@ import type { Database } from '../../src/store/database.js';
 import { RefusedRowError } from '../../src/store/database-errors.js';
 import { deleteOldest, execute, insertRows, rowsOf } from '../../src/store/sql.js';
 import { createMysqlDatabase, describeEachDatabase, type TestDatabase } from '../support/databases.js';
+import { until } from '../support/until.js';
 
 const NUMBERS =
   'CREATE TABLE numbers (id INTEGER PRIMARY KEY NOT NULL, text VARCHAR(5) NOT NULL, newness INTEGER NOT NULL)';
@@ -204,14 +205,53 @@ describeMysql('a MariaDB that goes away', () => {
       await proxy.cut();
     }
   });
+
+  it('is UNAVAILABLE within a bounded time when connections fall silent, and recovers over new ones', async () => {
+    const proxy = new CuttableProxy(new URL(test.url));
+    const url = new URL(test.url);
+    url.host = `127.0.0.1:${await proxy.open()}`;
+    const database = test.open({ url: url.href, queryTimeoutMs: 500 });
+    const inTransaction = () => database.transaction((manager) => rowsOf(manager, 'SELECT 1 AS one'));
+    try {
+      await Promise.all(Array.from({ length: 5 }, inTransaction));
+      const broken = database.transaction(async (manager) => {
+        proxy.freeze();
+        await execute(manager, 'SELECT 1');
+      });
+      await expect(broken).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      const started = Date.now();
+      const results = await Promise.allSettled(Array.from({ length: 10 }, inTransaction));
+      expect(results.every((result) => result.status === 'rejected' && hasCode(result.reason, 'UNAVAILABLE'))).toBe(
+        true,
+      );
+      expect(Date.now() - started).toBeLessThan(3_000);
+      proxy.thaw();
+      await until('the database answers again', inTransaction);
+    } finally {
+      await proxy.cut();
+    }
+  });
+
+  it('refuses a row that fits into no packet, and keeps the connection', async () => {
+    const database = test.open({ queryTimeoutMs: 30_000 });
+    await database.run((manager) => execute(manager, 'CREATE TABLE texts (id INTEGER PRIMARY KEY, text LONGTEXT)'));
+    const insertText = (id: number, text: string) =>
+      database.run((manager) =>
+        insertRows(manager, { table: 'texts', columns: ['id', 'text'], rows: [[id, text]], onDuplicate: 'error' }),
+      );
+    await expect(insertText(1, 'x'.repeat(70 * 1024 * 1024))).rejects.toMatchObject({ reason: 'value' });
+    await insertText(2, 'x'.repeat(3 * 1024 * 1024));
+    expect(await database.run((manager) => rowsOf(manager, 'SELECT id FROM texts'))).toEqual([{ id: 2 }]);
+  });
 });
 
-/** A TCP proxy to the database that can be cut and opened again on the same port. */
+/** A TCP proxy to the database that can be cut and opened again on the same port, or frozen: connected, but silent. */
 class CuttableProxy {
   #server: Server | null = null;
   #port = 0;
   readonly #sockets = new Set<Socket>();
   readonly #target: URL;
+  #frozen = false;
 
   constructor(target: URL) {
     this.#target = target;
@@ -225,7 +265,7 @@ class CuttableProxy {
         socket.on('error', () => {});
         socket.on('close', () => this.#sockets.delete(socket));
       }
-      client.pipe(upstream).pipe(client);
+      if (!this.#frozen) client.pipe(upstream).pipe(client);
     });
     this.#server = server;
     return new Promise((resolve) => {
@@ -234,6 +274,16 @@ class CuttableProxy {
         resolve(this.#port);
       });
     });
+  }
+
+  /** Connections of before stay silent for ever, as behind a router that forgot them. */
+  freeze(): void {
+    this.#frozen = true;
+    for (const socket of this.#sockets) socket.unpipe().pause();
+  }
+
+  thaw(): void {
+    this.#frozen = false;
   }
 
   cut(): Promise<void> {

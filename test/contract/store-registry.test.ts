@@ -279,18 +279,16 @@ describeEachDatabase('the registry store', (create) => {
       secrets: new SecretBox(MASTER_KEY),
       clock,
     });
-    let changing = true;
-    const changes = (async () => {
-      for (let round = 2; round <= 15; round += 1) {
-        await second.change(actor, (writer) => writer.saveNode({ ...plainNode, version: writer.version }));
-      }
-      changing = false;
-    })();
-    while (changing) {
+    const versions = Array.from({ length: 14 }, (_, index) => index + 2);
+    const changes = versions.map(() =>
+      second.change(actor, (writer) => writer.saveNode({ ...plainNode, version: writer.version })),
+    );
+    for (let seen = 1; seen < 15;) {
       const data = await store.load();
       expect(data.nodes[0]?.version).toBe(data.version);
+      seen = data.version;
     }
-    await changes;
+    await Promise.all(changes);
   });
 
   it('leaves nothing of a change that throws, neither rows nor version nor audit', async () => {
