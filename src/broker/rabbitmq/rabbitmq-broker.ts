@@ -93,7 +93,7 @@ export class RabbitmqBroker implements Broker {
       log,
       metrics,
       onTopologyBroken: () => {
-        this.#repairing ??= this.#repair();
+        this.#repairSoon();
       },
     });
     this.#readiness = new Readiness({
@@ -134,7 +134,7 @@ export class RabbitmqBroker implements Broker {
     this.#publishLink.start();
     this.#consumeLink.start();
     this.#repairTimer ??= setInterval(() => {
-      this.#repairing ??= this.#repair();
+      this.#repairSoon();
     }, REPAIR_EVERY_MS);
     return Promise.resolve();
   }
@@ -160,8 +160,8 @@ export class RabbitmqBroker implements Broker {
     return this.#readiness.gate.wait(timeoutMs, () => this.status().problem);
   }
 
-  ensureTopology(topology: Topology): Promise<void> {
-    return this.#keeper.ensure(topology).catch(unavailable);
+  ensureTopology(topology: Topology, options: EnsureOptions = {}): Promise<void> {
+    return this.#keeper.ensure(topology, options).catch(unavailable);
   }
 
   async unbind(queue: NodeQueue, eventTypeId: string): Promise<void> {
@@ -257,6 +257,10 @@ export class RabbitmqBroker implements Broker {
       handler,
       decode,
       declare: () => this.#keeper.ensureForConsumer(queue),
+      onQueueLost: () => {
+        this.#keeper.doubt(queue);
+        if (ref.kind !== 'url' && ref.kind !== 'plugin') this.#repairSoon();
+      },
       moveToDead: (wire, reason) =>
         this.#publish({ exchange: dead, routingKey: queue }, encodeDead(wire, { reason, queue })),
       onStopped: () => this.#subscriptions.delete(subscription),
@@ -322,6 +326,10 @@ export class RabbitmqBroker implements Broker {
   async #probe(): Promise<void> {
     const destination = { exchange: '', routingKey: this.#names.outcomes };
     await this.#publisher.publish(destination, encodeOutcomes([]), { type: PROBE_TYPE, expiration: 0 });
+  }
+
+  #repairSoon(): void {
+    this.#repairing ??= this.#repair();
   }
 
   /** Declares everything again; at most one run per pause, however many messages were returned. */

@@ -20,6 +20,8 @@ export interface SubscriptionDeps<T> {
   decode: (message: ConsumeMessage, wire: WireMessage) => Decoded<T>;
   /** Declares the queue, if it should be there. */
   declare: () => Promise<void>;
+  /** The queue may be gone although it was declared. */
+  onQueueLost: () => void;
   /** Moves a message to the dead queue, confirmed. */
   moveToDead: (wire: WireMessage, reason: string) => Promise<void>;
   onStopped: () => void;
@@ -185,6 +187,7 @@ export class RabbitmqSubscription<T> implements Subscription {
       // It can be cancelled before this line learns its tag; the retry is under way then.
       if (!cancelled) consumer.tag = consumerTag;
     } catch (error) {
+      this.#deps.onQueueLost();
       this.#giveUp(consumer);
       throw error;
     }
@@ -194,6 +197,7 @@ export class RabbitmqSubscription<T> implements Subscription {
   #cancelled(consumer: Consumer): void {
     if (consumer !== this.#consumer) return;
     consumer.tag = null;
+    this.#deps.onQueueLost();
     this.#deps.log.warn('broker.consumer.cancelled', { queue: this.#deps.queue });
     this.#deps.metrics?.incident('broker-consumer-cancelled');
     this.#retryLater();

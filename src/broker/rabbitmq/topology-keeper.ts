@@ -1,5 +1,5 @@
 import { EventCenterError } from '../../core/errors.js';
-import type { Log, Metrics, NodeQueue, Topology } from '../../core/ports.js';
+import type { EnsureOptions, Log, Metrics, NodeQueue, Topology } from '../../core/ports.js';
 import { forEachLimited } from '../for-each-limited.js';
 import { messageOf } from '../within.js';
 import { declareDelay, declareNodeQueue, declareOwn } from './declarations.js';
@@ -79,21 +79,35 @@ export class TopologyKeeper {
   }
 
   /** @throws UNAVAILABLE naming the first object that could not be declared; the others are declared all the same. */
-  async ensure({ nodeQueues, delaysMs }: Topology): Promise<void> {
+  async ensure({ nodeQueues, delaysMs }: Topology, { again = false, whole = false }: EnsureOptions): Promise<void> {
     const names: string[] = [];
+    if (whole) {
+      this.#queues.clear();
+      this.#delays.clear();
+    }
     for (const queue of nodeQueues) {
       const name = this.#deps.names.node(queue);
       names.push(name);
       const types = this.#remembered(name);
       for (const id of queue.eventTypeIds) types.add(id);
+      if (again) this.doubt(name);
     }
-    for (const delayMs of delaysMs) this.#delays.add(delayMs);
+    for (const delayMs of delaysMs) {
+      this.#delays.add(delayMs);
+      if (again) this.#declared.delete(`delay ${delayMs}`);
+    }
     await this.#declareMissing(names, delaysMs);
   }
 
   /** Declares a node queue for a consumer; one that was deleted on purpose is not brought back. */
   async ensureForConsumer(name: string): Promise<void> {
     if (this.#queues.has(name)) await this.#declareMissing([name], []);
+  }
+
+  /** A queue may be gone: the next one who needs it declares it again. */
+  doubt(name: string): void {
+    for (const id of this.#queues.get(name) ?? []) this.#declared.delete(`binding ${name} ${id}`);
+    this.#declared.delete(`queue ${name}`);
   }
 
   /** Remembers a node queue without declaring it yet. */
@@ -151,9 +165,8 @@ export class TopologyKeeper {
   }
 
   #forget(name: string): void {
-    for (const id of this.#queues.get(name) ?? []) this.#declared.delete(`binding ${name} ${id}`);
+    this.doubt(name);
     this.#queues.delete(name);
-    this.#declared.delete(`queue ${name}`);
     this.#failures.delete(name);
   }
 

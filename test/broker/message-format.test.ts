@@ -1,0 +1,162 @@
+import * as fc from 'fast-check';
+import { decodeDead, encodeDead } from '../../src/broker/dead-format.js';
+import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes, type WireMessage } from '../../src/broker/message-format.js';
+import type { EventMessage, Outcome } from '../../src/core/model.js';
+import { aChain, aMessage, anOutcome } from '../support/messages.js';
+
+const whole = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const name = fc.string({ minLength: 1, unit: 'binary' });
+const bytes = fc.uint8Array().map((array) => Buffer.from(array));
+
+const message: fc.Arbitrary<EventMessage> = fc.record({
+  event: fc.record({
+    eventId: name,
+    appId: fc.string(),
+    eventTypeId: name,
+    sourceId: fc.string({ unit: 'binary' }),
+    eventType: fc.string({ unit: 'grapheme' }),
+    tenantCode: fc.option(fc.string()),
+    userObject: fc.option(bytes),
+    senderUuid: fc.option(fc.string({ unit: 'binary' })),
+    traceparent: fc.option(fc.string()),
+    acceptedAt: whole,
+    deliverAt: fc.option(whole),
+    registryVersion: whole,
+  }),
+  chain: fc.option(
+    fc.record({
+      nodeCode: name,
+      generation: fc.integer({ min: 1 }),
+      sequence: fc.nat(),
+      targets: fc.option(fc.array(fc.uuid())),
+      settled: fc.array(fc.uuid()),
+      listenerId: fc.option(fc.uuid()),
+      attempt: fc.integer({ min: 1 }),
+      attemptsBefore: fc.dictionary(fc.uuid(), fc.nat()),
+      dueAt: fc.option(whole),
+    }),
+  ),
+  claimSteps: fc.boolean(),
+});
+
+const outcome: fc.Arbitrary<Outcome> = fc.record({
+  outcomeId: name,
+  eventId: name,
+  listenerId: name,
+  nodeCode: name,
+  operIndex: fc.integer(),
+  generation: fc.integer({ min: 1 }),
+  sequence: fc.nat(),
+  attempt: fc.nat(),
+  called: fc.boolean(),
+  state: fc.constantFrom('pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'),
+  reason: fc.option(fc.constantFrom('listener-disabled', 'chain-stopped', 'circuit-open', 'exhausted', 'gone', 'dead-lettered')),
+  startedAt: whole,
+  durationMs: fc.nat(),
+  status: fc.option(fc.integer()),
+  error: fc.option(fc.string({ unit: 'binary' })),
+  response: fc.option(fc.string({ unit: 'grapheme' })),
+  nextAttemptAt: fc.option(whole),
+});
+
+/** Headers as a broker might hand them over, some of them almost right. */
+const anyWire: fc.Arbitrary<WireMessage> = fc.record({
+  body: bytes,
+  headers: fc.oneof(
+    fc.dictionary(fc.string(), fc.anything()),
+    fc.record({ ec: fc.oneof(fc.string(), fc.json(), bytes, fc.anything()) }),
+    fc.record({ ec: fc.dictionary(fc.constantFrom('v', 'id', 'chain', 'metaBytes', 'type'), fc.jsonValue()).map((meta) => JSON.stringify({ v: 1, ...meta })) }),
+  ),
+});
+
+describe('the message format', () => {
+  it('reads every event message as it was written', () => {
+    fc.assert(
+      fc.property(message, (original) => {
+        expect(decodeEvent(encodeEvent(original))).toEqual({ ok: true, message: original });
+      }),
+    );
+  });
+
+  it('reads every batch of outcomes as it was written', () => {
+    fc.assert(
+      fc.property(fc.array(outcome), (original) => {
+        expect(decodeOutcomes(encodeOutcomes(original))).toEqual({ ok: true, message: original });
+      }),
+    );
+  });
+
+  it('sends the payload itself as the body, not a copy', () => {
+    const original = aMessage();
+    expect(encodeEvent(original).body).toBe(original.event.userObject);
+  });
+
+  it('keeps headers below what amqplib can send, however long a chain is', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 4000 }), fc.option(bytes), (length, userObject) => {
+        const settled = Array.from({ length }, () => '00000000-0000-4000-8000-000000000000');
+        const original = aMessage({ userObject }, { chain: aChain({ settled }) });
+        const wire = encodeEvent(original);
+        expect(Buffer.byteLength(String(wire.headers['ec']))).toBeLessThanOrEqual(32 * 1024);
+        expect(decodeEvent(wire)).toEqual({ ok: true, message: original });
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('refuses anything else with a reason, and never throws', () => {
+    fc.assert(
+      fc.property(anyWire, (wire) => {
+        for (const decoded of [decodeEvent(wire), decodeOutcomes(wire)]) {
+          if (!decoded.ok) expect(decoded.reason).toMatch(/\S/);
+        }
+        expect(decodeDead(wire, { reason: 'why', queue: null }).raw).toBe(wire.body);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('names what is wrong without a value of the message', () => {
+    const wire = encodeEvent(aMessage({}, { chain: aChain() }));
+    const meta = JSON.parse(String(wire.headers['ec'])) as { chain: { gen: unknown } };
+    meta.chain.gen = 'secret';
+    const decoded = decodeEvent({ ...wire, headers: { ec: JSON.stringify(meta) } });
+    expect(decoded).toEqual({ ok: false, reason: expect.stringMatching(/^ec\.chain\.gen: (?!.*secret)/) });
+  });
+
+  it('reads messages with fields that it does not know', () => {
+    const original = aMessage();
+    const { body, headers } = encodeEvent(original);
+    const meta = { ...(JSON.parse(String(headers['ec'])) as object), later: { added: true } };
+    expect(decodeEvent({ body, headers: { ec: JSON.stringify(meta), other: 1 } })).toEqual({ ok: true, message: original });
+    const outcomes = [anOutcome()];
+    const withMore = Buffer.from(JSON.stringify(outcomes.map((one) => ({ ...one, later: 1 }))));
+    expect(decodeOutcomes({ ...encodeOutcomes([]), body: withMore })).toEqual({ ok: true, message: outcomes });
+  });
+
+  it('keeps reason, queue and bytes of anything that is moved to the dead queue, also twice', () => {
+    const death = { reason: 'why', queue: 'q' };
+    fc.assert(
+      fc.property(anyWire, (wire) => {
+        const once = encodeDead(wire, { reason: 'first', queue: 'p' });
+        const twice = encodeDead(once, death);
+        const dead = decodeDead(twice, { reason: 'other', queue: null });
+        expect(dead).toMatchObject(death);
+        expect(dead.raw).toBe(wire.body);
+        expect(dead.rawHeaders).toBe(decodeDead(once, death).rawHeaders);
+      }),
+    );
+  });
+
+  it('moves a message to the dead queue whatever the size of its headers', () => {
+    const wire = { body: Buffer.alloc(0), headers: { ec: 'x'.repeat(60_000), other: 'ü'.repeat(60_000) } };
+    const size = Buffer.byteLength(JSON.stringify(encodeDead(wire, { reason: 'r'.repeat(9999), queue: null }).headers));
+    expect(size).toBeLessThan(60_000);
+  });
+
+  it('keeps an event readable in the dead queue', () => {
+    const original = aMessage({}, { chain: aChain() });
+    const dead = decodeDead(encodeDead(encodeEvent(original), { reason: 'why', queue: 'q' }), { reason: '', queue: null });
+    expect(dead.message).toEqual(original);
+  });
+});
