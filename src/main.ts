@@ -44,17 +44,17 @@ async function main(): Promise<number> {
 
 /** Serves until a signal; a second signal ends at once. */
 async function runUntilSignal(config: Config): Promise<number> {
-  const signalled = new Promise<NodeJS.Signals>((resolve) => {
-    let seen = false;
+  const ending = new AbortController();
+  const signalled = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => {
-        if (seen) process.exit(1);
-        seen = true;
-        resolve(signal);
+        if (ending.signal.aborted) process.exit(1);
+        ending.abort();
+        resolve();
       });
     }
   });
-  const centre = await serve(config, (line) => process.stdout.write(`${line}\n`), signalled);
+  const centre = await serve(config, (line) => process.stdout.write(`${line}\n`), ending.signal);
   await signalled;
   await centre.stop();
   return 0;

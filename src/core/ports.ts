@@ -84,6 +84,13 @@ export interface Topology {
   delaysMs: number[];
 }
 
+export interface EnsureOptions {
+  /** Declares also what this process has declared before, because another one may have removed it. */
+  again?: boolean;
+  /** This is everything that is needed: what else was remembered is forgotten, though not removed. */
+  whole?: boolean;
+}
+
 /** A message as it was taken from a queue. */
 export interface Received<T> {
   message: T;
@@ -154,7 +161,7 @@ export interface Broker {
   waitUntilReady(timeoutMs: number): Promise<void>;
 
   /** Declares what is missing. Never removes. Remembered, and declared again after each reconnect. */
-  ensureTopology(topology: Topology): Promise<void>;
+  ensureTopology(topology: Topology, options?: EnsureOptions): Promise<void>;
   /** Removes a binding; idempotent. */
   unbind(queue: NodeQueue, eventTypeId: string): Promise<void>;
   /** Deletes a node queue if it is empty; `false` when it still holds messages or somebody consumes it. */

@@ -30,9 +30,10 @@ export class Reconciler {
     this.#deps = deps;
   }
 
-  /** Declares all that a snapshot needs. */
-  async declare(snapshot: RegistrySnapshot): Promise<void> {
-    await this.#deps.broker.ensureTopology(topologyOf(snapshot.data, this.#deps.defaultDelaysMs));
+  /** Declares all that a snapshot needs; `again` also what this process has declared already. */
+  async declare(snapshot: RegistrySnapshot, options: { again?: boolean } = {}): Promise<void> {
+    const topology = topologyOf(snapshot.data, this.#deps.defaultDelaysMs);
+    await this.#deps.broker.ensureTopology(topology, { ...options, whole: true });
   }
 
   /**
@@ -42,10 +43,12 @@ export class Reconciler {
    */
   async prepare(need: { queue: NodeQueue; eventTypeId: string; delaysMs: number[] }): Promise<void> {
     const { queue, eventTypeId, delaysMs } = need;
-    await this.#deps.broker.ensureTopology({
+    const topology = {
       nodeQueues: [{ ...queue, eventTypeIds: [eventTypeId] }],
       delaysMs: delaySteps(this.#deps.defaultDelaysMs, delaysMs),
-    });
+    };
+    // Another process may have removed what this one remembers to have declared.
+    await this.#deps.broker.ensureTopology(topology, { again: true });
   }
 
   /** Removes bindings and empty queues that ended revisions left behind, and revisions that are too old to matter. */

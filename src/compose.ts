@@ -1,0 +1,410 @@
+import { migrations } from '../migrations/index.js';
+import { openBroker } from './broker/open-broker.js';
+import { createListenerCaller } from './callback/listener-caller.js';
+import type { Config } from './config.js';
+import { Acceptor } from './core/accept.js';
+import { Access } from './core/access.js';
+import { DeadQueue } from './core/dead.js';
+import { DeliveryDesk } from './core/delivery-admin.js';
+import { DueScanner } from './core/due.js';
+import { EventCenterError, hasCode } from './core/errors.js';
+import { Periodic, sleep } from './core/periodic.js';
+import type { Broker, Clock, Log } from './core/ports.js';
+import { readinessOf } from './core/readiness.js';
+import { Reconciler } from './core/reconcile.js';
+import { Recorder } from './core/record.js';
+import { Redelivery } from './core/redelivery.js';
+import { RegistryAdmin } from './core/registry-admin.js';
+import { RegistryMirror } from './core/registry-mirror.js';
+import { ReplayRunner } from './core/replay-runner.js';
+import { Retention } from './core/retention.js';
+import { Sweeper } from './core/sweep.js';
+import { Worker } from './core/worker.js';
+import { createHealthApp, createManagementApp } from './http/management/app.js';
+import { actorOf } from './http/management/authenticate.js';
+import { publishEventsRouter } from './http/publish-events.js';
+import { createEventManager } from './http/sending/event-manager.js';
+import { eventInfo } from './http/sending/event-info.js';
+import { sendEvent } from './http/sending/send-event.js';
+import { HttpServer, type HttpServerOptions } from './http/server.js';
+import { createLog } from './log.js';
+import { masterKeyOf } from './master-key.js';
+import { PrometheusMetrics } from './metrics.js';
+import { AjvSchemaCompiler } from './schema/ajv.js';
+import { SqlAuditStore } from './store/audit-store.js';
+import { SqlClaimStore } from './store/claim-store.js';
+import { openDatabase, type Database } from './store/database.js';
+import { entities } from './store/entities.js';
+import { SqlIdempotencyStore } from './store/idempotency-store.js';
+import { SqlJournalReader } from './store/journal-reader.js';
+import { SqlJournalStore } from './store/journal-store.js';
+import { SqlParkedStore } from './store/parked-store.js';
+import { SqlRedeliveryStore } from './store/redelivery-store.js';
+import { SqlRegistryStore } from './store/registry-store.js';
+import { SqlReplayStore } from './store/replay-store.js';
+import { SqlRetentionStore } from './store/retention-store.js';
+import { SqlScheduledStore } from './store/scheduled-store.js';
+import { SecretBox } from './store/secrets.js';
+import { SnapshotFile } from './store/snapshot-file.js';
+import { SqlTokenStore } from './store/token-store.js';
+
+/** A running centre. */
+export interface Centre {
+  /** Ends in order: no new work, running calls and requests to their end within `shutdown.graceMs`, then the rest. */
+  stop(): Promise<void>;
+}
+
+const clock: Clock = { now: () => Date.now() };
+const USER_AGENT = 'event-center/0.1';
+/** Registry versions are asked for this often, so that every process sees a change within a second. */
+const REGISTRY_POLL_MS = 400;
+const REGISTRY_WAIT_MS = 5_000;
+const RECONCILE_MS = 60_000;
+const RETRY_MS = 2_000;
+const READY_LOOK_MS = 100;
+/** The journal counts as lagging from here. */
+const JOURNAL_LAG_MS = 10_000;
+/** A start without the database waits this long for it before it goes on with the kept registry. */
+const DATABASE_WAIT_MS = 10_000;
+
+/** Brings the tables up to date; gives the names of the migrations that ran. */
+export async function migrate(config: Config): Promise<string[]> {
+  const database = databaseOf(config, createLog(config.log.level));
+  try {
+    await database.waitUntilReady(DATABASE_WAIT_MS);
+    return await database.migrate();
+  } finally {
+    await database.close();
+  }
+}
+
+/**
+ * Starts a centre in the role that the configuration says, and prints its ready line once events can be accepted or
+ * delivered. Resolves then, or as soon as `ending` is aborted; a broker or database that is away is waited for.
+ * @param print writes a line to standard output.
+ */
+export async function serve(config: Config, print: (line: string) => void, ending: AbortSignal): Promise<Centre> {
+  const parts = new Parts(createLog(config.log.level));
+  try {
+    await start(config, parts, { print, ending });
+  } catch (error) {
+    await parts.stop();
+    throw error;
+  }
+  return parts;
+}
+
+/** What was started, to be stopped in reverse. */
+class Parts implements Centre {
+  readonly log: Log;
+  readonly #parts: { name: string; stop: () => Promise<unknown> }[] = [];
+  #stopping = false;
+
+  constructor(log: Log) {
+    this.log = log;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  add<T>(name: string, part: T, stop: (part: T) => Promise<unknown>): T {
+    this.#parts.push({ name, stop: () => stop(part) });
+    return part;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    for (const { name, stop } of this.#parts.reverse()) {
+      await stop().catch((error: unknown) => {
+        this.log.warn('centre.part-not-stopped', { part: name, error });
+      });
+    }
+  }
+}
+
+interface Beginning {
+  print: (line: string) => void;
+  ending: AbortSignal;
+}
+
+async function start(config: Config, parts: Parts, { print, ending }: Beginning): Promise<void> {
+  const surroundings = await openSurroundings(config, parts);
+  const { broker, registry, access } = surroundings;
+  const delivering = config.role === 'api' ? null : startDelivering(surroundings, parts);
+  const server = new HttpServer(answering(surroundings, delivering, parts));
+  const url = await parts.add('http', server, () => server.stop(config.shutdown.graceMs)).start();
+  while (!ending.aborted && !(broker.status().ready && registry.loaded)) await sleep(READY_LOOK_MS, ending);
+  if (ending.aborted) return;
+  const firstToken = config.role === 'worker' ? null : await access.ensureFirstToken().catch(() => null);
+  print(`event-center ready ${url}`);
+  if (config.role !== 'worker') for (const line of howToGoOn(url, firstToken)) print(line);
+}
+
+type Surroundings = Awaited<ReturnType<typeof openSurroundings>>;
+
+/** Database, broker and registry, and what is built on them without doing anything by itself. */
+async function openSurroundings(config: Config, parts: Parts) {
+  const { log } = parts;
+  const metrics = new PrometheusMetrics(clock);
+  const secrets = new SecretBox(masterKeyOf(config));
+  const database = parts.add('database', databaseOf(config, log), (part) => part.close());
+  await prepareDatabase(config, database, parts);
+
+  const broker = openBroker({ ...config.broker, dataDir: config.dataDir, log, clock, metrics });
+  await parts.add('broker', broker, (part) => part.stop()).start();
+
+  const schemas = new AjvSchemaCompiler();
+  const registryStore = new SqlRegistryStore({ database, secrets, clock });
+  const keeper = new SnapshotFile({ dataDir: config.dataDir, secrets, log });
+  const poll = { pollMs: REGISTRY_POLL_MS, waitMs: REGISTRY_WAIT_MS };
+  const registry = new RegistryMirror({ store: registryStore, keeper, schemas, log, ...poll });
+  await parts.add('registry', registry, (part) => part.stop()).start();
+  broker.onVersionAnnounced((version) => {
+    registry.hint(version);
+  });
+  const reconciler = new Reconciler({
+    broker,
+    registry,
+    store: registryStore,
+    clock,
+    log,
+    defaultDelaysMs: config.delivery.retryDelaysMs,
+    keepRevisionsMs: config.retention.eventsMs,
+  });
+  startReconciling({ config, broker, registry, reconciler, parts });
+
+  const admin = new RegistryAdmin({
+    store: registryStore,
+    registry,
+    schemas,
+    clock,
+    log,
+    defaultDelaysMs: config.delivery.retryDelaysMs,
+    defaultConcurrency: config.delivery.concurrency,
+    prepareTopology: (need) => reconciler.prepare(need),
+    onChanged: async (version) => {
+      await reconciler.declare(await registry.atLeast(version));
+      await broker.announceVersion(version);
+    },
+  });
+  const audit = new SqlAuditStore({ database });
+  const tokens = new SqlTokenStore({ database });
+  const access = new Access({ tokens, audit, clock, log, adminToken: config.adminToken });
+  const caller = createListenerCaller({ clock, userAgent: USER_AGENT });
+  parts.add('caller', caller, (part) => part.close());
+  const redeliveryStore = new SqlRedeliveryStore({ database });
+  const redelivery = new Redelivery({ store: redeliveryStore, broker, registry, metrics, clock });
+  const replays = new SqlReplayStore({ database });
+  const idempotency = new SqlIdempotencyStore({ database });
+  const journal = new SqlJournalReader({ database });
+  return {
+    ...{ config, log, metrics, database, broker, registry, admin, audit, access, caller },
+    ...{ redeliveryStore, redelivery, replays, idempotency, journal },
+  };
+}
+
+/**
+ * Migrates when the configuration says so, else refuses to start on old tables. A database that is away is waited for a
+ * little; after that the start goes on without it, and migrating is repeated until it answers.
+ */
+async function prepareDatabase(config: Config, database: Database, parts: Parts): Promise<void> {
+  const prepare = async (): Promise<void> => {
+    if (config.database.autoMigrate) {
+      await database.migrate();
+    } else if (await database.hasPendingMigrations()) {
+      throw new EventCenterError('CONFIG_INVALID', 'the tables are not up to date: run `event-center migrate` first');
+    }
+  };
+  try {
+    await database.waitUntilReady(DATABASE_WAIT_MS);
+    await prepare();
+  } catch (error) {
+    if (!hasCode(error, 'UNAVAILABLE')) throw error;
+    parts.log.warn('database.not-prepared', { error });
+    if (!config.database.autoMigrate) return;
+    let prepared = false;
+    const retry = new Periodic({
+      name: 'migration',
+      intervalMs: RETRY_MS,
+      log: parts.log,
+      task: async () => {
+        if (!prepared) await prepare();
+        prepared = true;
+        return 'idle';
+      },
+    });
+    retry.start();
+    parts.add('migration', retry, (part) => part.stop());
+  }
+}
+
+/** Keeps the broker's topology equal to the registry: at each new snapshot, and all of it again every minute. */
+function startReconciling(of: {
+  config: Config;
+  broker: Broker;
+  registry: RegistryMirror;
+  reconciler: Reconciler;
+  parts: Parts;
+}): void {
+  const { config, broker, registry, reconciler, parts } = of;
+  registry.onSnapshot((snapshot) => {
+    reconciler.declare(snapshot).catch((error: unknown) => {
+      parts.log.warn('topology.not-declared', { version: snapshot.version, error });
+    });
+  });
+  const reconcile = new Periodic({
+    name: 'reconcile',
+    intervalMs: RECONCILE_MS,
+    log: parts.log,
+    task: async () => {
+      if (!broker.status().ready) return 'idle';
+      await reconciler.declare(registry.current(), { again: true });
+      if (config.role !== 'api') await reconciler.removeObsolete();
+      return 'idle';
+    },
+  });
+  reconcile.start();
+  parts.add('reconcile', reconcile, (part) => part.stop());
+}
+
+/** What delivers, records and acts later: the parts of the roles `worker` and `all`. */
+function startDelivering(surroundings: Surroundings, parts: Parts) {
+  const { config, log, metrics, database, broker, registry, admin, caller, idempotency } = surroundings;
+  const journalStore = new SqlJournalStore({ database });
+  const parked = new SqlParkedStore({ database, log });
+  const recorder = new Recorder({
+    broker,
+    journal: journalStore,
+    registry,
+    clock,
+    log,
+    metrics,
+    options: config.journal,
+  });
+  const dead = new DeadQueue({ broker, journal: journalStore, registry, clock, log, metrics });
+  const worker = new Worker({
+    broker,
+    registry,
+    claims: new SqlClaimStore({ database }),
+    parked,
+    caller,
+    disableListener: (listenerId) => admin.listeners.disable({ name: 'system', requestId: null }, listenerId),
+    clock,
+    log,
+    metrics,
+    options: config.delivery,
+  });
+  registry.onSnapshot((snapshot) => {
+    worker.onSnapshot(snapshot);
+  });
+  const { sweepIntervalMs, sweepGraceMs, dueIntervalMs } = config.journal;
+  const background = [
+    new Sweeper({
+      store: surroundings.redeliveryStore,
+      redelivery: surroundings.redelivery,
+      broker,
+      registry,
+      isBehind: () => recorder.isBehind(),
+      log,
+      metrics,
+      clock,
+      intervalMs: sweepIntervalMs,
+      graceMs: sweepGraceMs,
+    }),
+    new DueScanner({
+      scheduled: new SqlScheduledStore({ database, log }),
+      parked,
+      broker,
+      registry,
+      log,
+      clock,
+      intervalMs: dueIntervalMs,
+    }),
+    new ReplayRunner({
+      store: surroundings.replays,
+      redelivery: surroundings.redelivery,
+      registry,
+      log,
+      clock,
+    }),
+    new Retention({ store: new SqlRetentionStore({ database }), idempotency, log, clock, ...config.retention }),
+  ];
+  for (const part of [dead, recorder, ...background]) {
+    part.start();
+    parts.add(part.constructor.name, part, (started) => started.stop());
+  }
+  worker.start();
+  parts.add('worker', worker, (part) => part.stop(config.shutdown.graceMs));
+  return { worker, recorder };
+}
+
+/** What the HTTP server answers: everything, or health only in the role `worker`. */
+function answering(
+  surroundings: Surroundings,
+  delivering: ReturnType<typeof startDelivering> | null,
+  parts: Parts,
+): HttpServerOptions {
+  const { config, log, metrics, database, broker, registry, journal } = surroundings;
+  const { host, port, contextPath } = config.http;
+  metrics.observe({
+    broker,
+    snapshot: () => (registry.loaded ? registry.current() : null),
+    journal,
+    isDatabaseUp: () => database.status().ready,
+    openCircuitBreakers: () => delivering?.worker.openCircuits() ?? 0,
+    recordsJournal: delivering !== null,
+  });
+  const readiness = () =>
+    readinessOf({
+      broker: broker.status(),
+      registryVersion: registry.loaded ? registry.current().version : null,
+      databaseUp: database.status().ready,
+      journalLagging: (delivering?.recorder.lag() ?? 0) > JOURNAL_LAG_MS,
+      unconfirmedNodes: [],
+      stopping: parts.stopping,
+    });
+  if (config.role === 'worker') {
+    return { host, port, eventManager: () => false, app: createHealthApp({ readiness, metrics, log }) };
+  }
+  const { idempotency, redelivery, replays, audit } = surroundings;
+  const { maxBodyBytes } = config.ingest;
+  const { confirmTimeoutMs } = config.broker;
+  const options = { ...config.ingest, confirmTimeoutMs };
+  const acceptor = new Acceptor({ registry, broker, idempotency, clock, log, metrics, options });
+  const { authenticator } = acceptor;
+  const eventManager = createEventManager({
+    contextPath,
+    log,
+    routes: {
+      'sendEventMsg.do': sendEvent({ acceptor, maxBodyBytes }),
+      'eventinfo/index.do': eventInfo({ authenticator, registry }),
+    },
+  });
+  const publishEvents = publishEventsRouter({ acceptor, actorOf, maxBodyBytes });
+  const deliveries = new DeliveryDesk({ redelivery, replays, audit, clock, log });
+  const app = createManagementApp({ ...surroundings, readiness, deliveries, publishEvents, clock, contextPath });
+  return { host, port, eventManager, app };
+}
+
+function howToGoOn(url: string, firstToken: string | null): string[] {
+  const token =
+    firstToken === null
+      ? []
+      : [
+          '',
+          '  Admin token, shown only now (keep it; only its hash is stored):',
+          `    ${firstToken}`,
+          '',
+          '  Try it:             npm run demo        (in a second terminal)',
+          `  API documentation:  ${url}/docs`,
+          `  Health, metrics:    ${url}/readyz  ${url}/metrics`,
+        ];
+  return token;
+}
+
+function databaseOf(config: Config, log: Log): Database {
+  const { url, poolSize, queryTimeoutMs } = config.database;
+  return openDatabase({ url, poolSize, queryTimeoutMs, entities, migrations, log });
+}
