@@ -75,10 +75,10 @@ module.exports = {
     },
     {
       name: 'migrations-import-nothing-of-ours',
-      comment: 'Migrations are append-only: nothing that changes later may change them.',
+      comment: 'Migrations are append-only: nothing that changes later may change them. The column kinds never do.',
       severity: 'error',
       from: { path: '^migrations/' },
-      to: { path: '^(src|sdk)/' },
+      to: { path: '^(src|sdk)/', pathNot: '^src/store/columns\\.ts$' },
     },
     {
       name: 'composition-is-the-top',

@@ -1,5 +1,4 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { uuidV5 } from '../src/core/ids.js';
 import {
   columnsOf,
   nullable,
@@ -9,6 +8,9 @@ import {
   type Columns,
   type TableShape,
 } from '../src/store/columns.js';
+
+/** The UUIDv5 of the built-in event type; `EventTypeAdmin` makes the same. */
+const DELIVERY_EXHAUSTED_ID = '254ddc26-71bc-5f69-b1a0-47c3e7281407';
 
 /** Nodes, event types, listeners and their revisions; with the built-in event type, at registry version 0. */
 export class Registry1763600000000 implements MigrationInterface {
@@ -26,7 +28,7 @@ export class Registry1763600000000 implements MigrationInterface {
 async function insertFirstRows(queryRunner: QueryRunner): Promise<void> {
   const registry = (await queryRunner.query('SELECT id FROM pub_registry')) as unknown[];
   if (registry.length === 0) await queryRunner.query('INSERT INTO pub_registry (id, version) VALUES (1, 0)');
-  const id = uuidToBytes(uuidV5('event-type', 'EVENT_CENTER', 'DELIVERY_EXHAUSTED'));
+  const id = uuidToBytes(DELIVERY_EXHAUSTED_ID);
   const builtIn = (await queryRunner.query('SELECT id FROM pub_eventtype WHERE id = ?', [id])) as unknown[];
   if (builtIn.length > 0) return;
   const columns = 'id, sourceid, sourcename, eventtypecode, eventtypename, owner, note, version, last_time';

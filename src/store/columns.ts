@@ -28,7 +28,10 @@ export interface TableShape {
   indices?: Index[];
 }
 
-/** The portable column kinds. Texts compare byte by byte on both databases, so codes are case-sensitive. */
+/**
+ * The portable column kinds. Migrations use them too, so what a kind means in the database never changes: add another
+ * one. Texts compare byte by byte on both databases, so codes are case-sensitive.
+ */
 export interface Columns {
   /** UUID text in rows, 16 bytes in the database. */
   uuid(): Column;

@@ -1,20 +1,16 @@
-import type { EntityManager } from 'typeorm';
 import { EventCenterError } from '../core/errors.js';
 import type { Log } from '../core/ports.js';
 import { ConnectionKeeper } from './connection-keeper.js';
 import { dataSourceOptions, dialectOf, type DataSourceSettings } from './data-source.js';
 import { classifyFailure, toStoreError, unavailable } from './database-errors.js';
 import { Gate } from './gate.js';
-import { openSession, type Session } from './session.js';
+import { openSession, type Session, type Work } from './session.js';
 import { migrate, pendingMigrations } from './migrate.js';
 import type { Dialect } from './columns.js';
 
 export interface DatabaseOptions extends DataSourceSettings {
   log: Log;
 }
-
-/** Work on one connection. It may run several times, so it has no effect outside the database that may not repeat. */
-export type Work<T> = (manager: EntityManager) => Promise<T>;
 
 const MOST_TRIES = 12;
 const LONGEST_PAUSE_MS = 500;

@@ -1,7 +1,9 @@
-import type { DataSource, QueryRunner } from 'typeorm';
-import type { Work } from './database.js';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { classifyFailure } from './database-errors.js';
 import { withinTime } from './time-limit.js';
+
+/** Work on one connection. It may run several times, so it has no effect outside the database that may not repeat. */
+export type Work<T> = (manager: EntityManager) => Promise<T>;
 
 /** The part of a mysql2 pool connection that is used here. */
 interface PoolConnection {
