@@ -3,12 +3,13 @@ import { uuidV5 } from '../core/ids.js';
 import type { EventMessage, Outcome } from '../core/model.js';
 import type { JournalBatch, JournalStore, RejectedEntry } from '../core/ports.js';
 import { isSettled, type DeliveryRecord } from '../core/delivery-state.js';
-import type { Database, Work } from './database.js';
+import type { Database } from './database.js';
 import { RefusedRowError, unavailable } from './database-errors.js';
 import { groupByEvent, type EventEntries } from './journal-plan.js';
 import { FAILURE_COLUMNS, failureValues } from './journal-rows.js';
 import { EventOvertook, lockEvents, readDeliveries, writeEvents } from './journal-write.js';
 import { insertRows, rowsOf } from './sql.js';
+import type { Work } from './session.js';
 
 export interface JournalStoreDeps {
   database: Database;
