@@ -75,7 +75,7 @@ function testDatabase(url: string, drop: () => Promise<void>): TestDatabase {
       return database;
     },
     remove: async () => {
-      for (const database of opened) await database.close();
+      await Promise.allSettled(opened.map((database) => database.close()));
       await drop();
     },
   };
