@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseTime } from '../../core/deliver-at.js';
 import { isUuid } from '../../core/ids.js';
-import type { JsonObject } from '../../core/model.js';
+import type { JsonValue } from '../../core/model.js';
 
 /*
  * Bounds of what is registered are checked by the core, which owns the rules; the schemas here check types and describe
@@ -21,13 +21,8 @@ export function whole(range: { min: number; max: number }): z.ZodNumber {
 /** A UUID; capital letters are taken as small ones. */
 export const uuid = z.string().toLowerCase().refine(isUuid, 'expected a UUID').meta({ format: 'uuid' });
 
-/** Any JSON object. */
-export const jsonObject = z
-  .custom<JsonObject>(
-    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-    'expected a JSON object',
-  )
-  .meta({ type: 'object', additionalProperties: true });
+/** Any JSON object; what it holds came from a JSON parser. */
+export const jsonObject = z.record(z.string(), z.unknown() as z.ZodType<JsonValue>);
 
 /** A time in an answer: RFC 3339 in UTC with milliseconds. */
 export const time = z.string().meta({ format: 'date-time' });

@@ -31,8 +31,9 @@ function fieldsOf(issue: z.core.$ZodIssue, { root, fixedFields }: Reading): Fiel
 
 function ruleOf(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'invalid_type') return issue.message;
+  const expected = issue.expected === 'record' ? 'object' : issue.expected;
   const found = /received (.+)$/.exec(issue.message)?.[1];
   return found === 'undefined'
-    ? `required: expected ${issue.expected}`
-    : `expected ${issue.expected}, found ${found ?? 'another type'}`;
+    ? `required: expected ${expected}`
+    : `expected ${expected}, found ${found ?? 'another type'}`;
 }
