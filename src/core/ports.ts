@@ -371,7 +371,7 @@ export interface JournalStore {
   /** Lists an unreadable message, or an entry the database refused, under failures. Idempotent by `id`. */
   recordUnreadable(failure: { id: string; reason: string; raw: Buffer; rawHeaders: string; at: number }): Promise<void>;
   /** Marks all unsettled deliveries of (event, node) `failed` with `dead-lettered` and the reason, in the failure log too. */
-  failDeadLettered(message: EventMessage, nodeCode: string, reason: string, at: number): Promise<void>;
+  failDeadLettered(dead: { message: EventMessage; nodeCode: string; reason: string; at: number }): Promise<void>;
   /** Cheap query that fails while the database is away. */
   probe(): Promise<void>;
 }

@@ -198,13 +198,13 @@ export class SqlJournalReader implements JournalReader {
     const parameters = [from, from, intervalMs, from, to];
     await this.#database.run(async (manager) => {
       for (const { start, n } of await rowsOf<{ start: number; n: number }>(manager, events, parameters)) {
-        const interval = intervals[Number(start) / intervalMs];
-        if (interval !== undefined) interval.accepted = Number(n);
+        const interval = intervals[start / intervalMs];
+        if (interval !== undefined) interval.accepted = n;
       }
       const rows = await rowsOf<{ start: number; state: string; n: number }>(manager, deliveries, parameters);
       for (const { start, state, n } of rows) {
-        const interval = intervals[Number(start) / intervalMs];
-        if (interval !== undefined) interval[COUNTED_AS[state] ?? 'failed'] = Number(n);
+        const interval = intervals[start / intervalMs];
+        if (interval !== undefined) interval[COUNTED_AS[state] ?? 'failed'] = n;
       }
     });
     return intervals;
@@ -218,7 +218,7 @@ export class SqlJournalReader implements JournalReader {
           " WHERE state IN ('pending', 'retrying') GROUP BY node_code ORDER BY node_code",
       ),
     );
-    return rows.map((row) => ({ nodeCode: row.node_code, acceptedAt: Number(row.oldest), count: Number(row.n) }));
+    return rows.map((row) => ({ nodeCode: row.node_code, acceptedAt: row.oldest, count: row.n }));
   }
 }
 

@@ -1,6 +1,6 @@
 import { hasCode } from '../core/errors.js';
 import { uuidV5 } from '../core/ids.js';
-import type { EventMessage, Outcome } from '../core/model.js';
+import type { Outcome } from '../core/model.js';
 import type { JournalBatch, JournalStore, RejectedEntry } from '../core/ports.js';
 import { isSettled, type DeliveryRecord } from '../core/delivery-state.js';
 import type { Database } from './database.js';
@@ -72,7 +72,8 @@ export class SqlJournalStore implements JournalStore {
     );
   }
 
-  async failDeadLettered(message: EventMessage, nodeCode: string, reason: string, at: number): Promise<void> {
+  async failDeadLettered(dead: Parameters<JournalStore['failDeadLettered']>[0]): Promise<void> {
+    const { message, nodeCode, reason, at } = dead;
     const { eventId } = message.event;
     const generation = message.chain?.generation ?? 1;
     await this.#transaction(async (manager) => {

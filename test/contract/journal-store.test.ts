@@ -266,7 +266,8 @@ describeEachDatabase('recording', (create) => {
     const { event } = recorded;
     await store.record({ events: [recorded], outcomes: [outcomeOf(event, a, { state: 'succeeded' })] });
     const message = { event, chain: null, claimSteps: false };
-    for (let i = 0; i < 2; i += 1) await store.failDeadLettered(message, 'N', 'no such queue', 9_999_999_999_999);
+    for (let i = 0; i < 2; i += 1)
+      await store.failDeadLettered({ message, nodeCode: 'N', reason: 'no such queue', at: 9_999_999_999_999 });
     const found = await reader.findEvent(event.eventId);
     expect(found).toMatchObject({ state: 'pending' });
     expect(
@@ -284,7 +285,7 @@ describeEachDatabase('recording', (create) => {
       events: [],
       outcomes: [outcomeOf(event, other, { state: 'retrying', generation: 2, attempt: 2 })],
     });
-    await store.failDeadLettered(message, 'M', 'no such queue', 9_999_999_999_999);
+    await store.failDeadLettered({ message, nodeCode: 'M', reason: 'no such queue', at: 9_999_999_999_999 });
     expect(await reader.findDelivery(event.eventId, other.listenerId)).toMatchObject({ state: 'retrying' });
   });
 });
