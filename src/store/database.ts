@@ -1,4 +1,4 @@
-import { EventCenterError } from '../core/errors.js';
+import { EventCenterError, hasCode } from '../core/errors.js';
 import type { Log } from '../core/ports.js';
 import { ConnectionKeeper } from './connection-keeper.js';
 import { dataSourceOptions, dialectOf, type DataSourceSettings } from './data-source.js';
@@ -14,6 +14,8 @@ export interface DatabaseOptions extends DataSourceSettings {
 
 const MOST_TRIES = 12;
 const LONGEST_PAUSE_MS = 500;
+/** How long a failure of a database that is there, such as a full disk, shows in the status. */
+const TROUBLE_MS = 30_000;
 
 /**
  * Opens a database, MySQL/MariaDB or SQLite, without waiting for it: it connects in the background, and all work
@@ -34,6 +36,7 @@ export class Database {
   readonly #options: DatabaseOptions;
   readonly #keeper: ConnectionKeeper;
   readonly #gate: Gate | null;
+  #trouble: { problem: string; at: number } | null = null;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -46,9 +49,11 @@ export class Database {
     return this.dialect === 'sqlite';
   }
 
-  /** Whether the database can be used now, else one sentence on why not. */
+  /** Whether the database can be used now, else one sentence on why not: it is away, or could not do something lately. */
   status(): { ready: boolean; problem: string | null } {
-    return { ready: this.#keeper.problem === null, problem: this.#keeper.problem };
+    const trouble = this.#trouble !== null && Date.now() - this.#trouble.at < TROUBLE_MS ? this.#trouble.problem : null;
+    const problem = this.#keeper.problem ?? trouble;
+    return { ready: problem === null, problem };
   }
 
   /**
@@ -108,11 +113,19 @@ export class Database {
       } catch (error) {
         if (error instanceof EventCenterError) throw error;
         const failure = classifyFailure(error);
-        if (failure === 'lost') this.#keeper.suspect();
-        if (failure !== 'repeat' || tries >= MOST_TRIES) throw toStoreError(error);
+        if (failure === 'lost') {
+          this.#keeper.suspect();
+          throw toStoreError(error);
+        }
+        if (failure !== 'repeat' || tries >= MOST_TRIES) throw this.#failed(toStoreError(error));
         await pause(Math.random() * Math.min(5 * 2 ** tries, LONGEST_PAUSE_MS));
       }
     }
+  }
+
+  #failed(error: unknown): unknown {
+    if (hasCode(error, 'UNAVAILABLE')) this.#trouble = { problem: error.message, at: Date.now() };
+    return error;
   }
 
   async #once<T>(work: (session: Session) => Promise<T>): Promise<T> {

@@ -140,6 +140,15 @@ describeEachDatabase('the database', (create) => {
     expect((await numbersOf(database))[0]?.id).toBe(15_000);
   });
 
+  it('is UNAVAILABLE, and says so in its status, while a table is not made yet', async () => {
+    expect(database.status()).toEqual({ ready: true, problem: null });
+    await expect(database.run((manager) => execute(manager, 'DELETE FROM not_yet'))).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+    expect(database.status()).toEqual({ ready: false, problem: expect.stringContaining('not_yet') });
+    expect(await numbersOf(database)).toEqual([]);
+  });
+
   it('answers UNAVAILABLE, not silence, when work waits for itself', async () => {
     const small = test.open({ poolSize: 1, queryTimeoutMs: 500 });
     const inner = small.run(() => small.run((manager) => execute(manager, 'SELECT 1')));
