@@ -211,13 +211,13 @@ export class ChainRun {
   }
 
   async #fail(step: CallStep, answer: ListenerAnswer, reason: 'exhausted' | 'gone'): Promise<void> {
-    const { publisher, clock, disableListener, log, metrics } = this.#deps;
+    const { publisher, clock, log, metrics } = this.#deps;
     const { event } = this.#subject;
     const outcome = attemptOutcome(this.#source(step), answer, { state: 'failed', reason, nextAttemptAt: null });
     const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
     if (announcement !== null) await publisher.event(announcement);
     if (reason === 'gone') {
-      await disableListener(step.listener.id).catch((error: unknown) => {
+      await this.#deps.disableListener(step.listener.id).catch((error: unknown) => {
         metrics.incident('listener.not-disabled');
         log.warn('listener.not-disabled', { listenerId: step.listener.id, error });
       });

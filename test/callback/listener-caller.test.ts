@@ -7,9 +7,9 @@ import { createListenerCaller } from '../../src/callback/listener-caller.js';
 import { ListenerStub } from '../support/listener-stub.js';
 import { aListener, aNode, anEvent } from '../support/registry-fixtures.js';
 import { until } from '../support/until.js';
+import vectors from '../support/vectors/iuap-signature.json';
 
-const vectors = require('../support/vectors/iuap-signature.json').vectors;
-const CB1 = vectors.find((vector: { id: string }) => vector.id === 'CB1');
+const CB1 = vectors.vectors.find((vector) => vector.id === 'CB1')!;
 const EVENT_ID = '00000000-0000-4000-8000-000000000001';
 
 let stub: ListenerStub;

@@ -149,20 +149,28 @@ const HUGE_BYTES = 5 * 1024 * 1024;
 
 function behave(behaviour: Behaviour, response: ServerResponse): void {
   switch (behaviour) {
-    case 'success':
-      return json(response, 200, '{"success":"true"}');
-    case 'false':
-      return json(response, 200, '{"success":"false"}');
+    case 'success': {
+      json(response, 200, '{"success":"true"}');
+      return;
+    }
+    case 'false': {
+      json(response, 200, '{"success":"false"}');
+      return;
+    }
     case 'error':
       response.writeHead(500, { 'content-type': 'text/plain' });
       response.end('out of order');
       return;
     case 'hang':
       return;
-    case 'trickle':
-      return trickle(response);
-    case 'huge':
-      return json(response, 200, `{"success":"true","padding":"${'x'.repeat(HUGE_BYTES)}"}`);
+    case 'trickle': {
+      trickle(response);
+      return;
+    }
+    case 'huge': {
+      json(response, 200, `{"success":"true","padding":"${'x'.repeat(HUGE_BYTES)}"}`);
+      return;
+    }
     case 'close':
       response.socket?.destroy();
       return;
@@ -173,10 +181,14 @@ function behave(behaviour: Behaviour, response: ServerResponse): void {
     case 'garbage':
       response.socket?.end('\0\x01\x02 this is no HTTP\r\n\r\n');
       return;
-    case 'gone':
-      return json(response, 410, '{"success":"true"}');
-    default:
-      return answerWith(behaviour, response);
+    case 'gone': {
+      json(response, 410, '{"success":"true"}');
+      return;
+    }
+    default: {
+      answerWith(behaviour, response);
+      return;
+    }
   }
 }
 
