@@ -9,7 +9,7 @@ import {
   type TableShape,
 } from '../src/store/columns.js';
 
-/** The UUIDv5 of the built-in event type; `EventTypeAdmin` makes the same. */
+/** The UUIDv5 of the built-in event type, the same in every installation. */
 const DELIVERY_EXHAUSTED_ID = '254ddc26-71bc-5f69-b1a0-47c3e7281407';
 
 /** Nodes, event types, listeners and their revisions; with the built-in event type, at registry version 0. */

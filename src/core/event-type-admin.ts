@@ -1,7 +1,7 @@
 import { EventCenterError } from './errors.js';
 import { expectText, FieldProblems } from './field-problems.js';
-import { uuidV5, uuidV7 } from './ids.js';
-import { BUILT_IN_NODE_CODE, DELIVERY_EXHAUSTED, OWNER_ALL, type EventType } from './model.js';
+import { uuidV7 } from './ids.js';
+import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType } from './model.js';
 import type { Actor, RegistryWriter } from './ports.js';
 import {
   auditChange,
@@ -45,7 +45,19 @@ export class EventTypeAdmin {
   async create(actor: Actor, input: NewEventType): Promise<EventType> {
     const { sourceId, eventTypeCode, ...changes } = input;
     const now = this.#deps.clock.now();
-    const type = withChanges(blankEventType({ id: uuidV7(now), sourceId, eventTypeCode, now }), changes);
+    const blank: EventType = {
+      id: uuidV7(now),
+      sourceId,
+      sourceName: null,
+      eventTypeCode,
+      eventTypeName: null,
+      owner: OWNER_ALL,
+      note: null,
+      schema: null,
+      version: 1,
+      lastTime: now,
+    };
+    const type = withChanges(blank, changes);
     this.#check(type);
     return changeRegistry(this.#deps, actor, async (writer) => {
       if ((await writer.findEventTypeByCode(sourceId, eventTypeCode)) !== null) {
@@ -83,30 +95,6 @@ export class EventTypeAdmin {
     });
   }
 
-  /** Registers the built-in event type if it is missing; anybody may listen to it (protocol, section 4). */
-  async ensureBuiltIn(): Promise<void> {
-    const { registry, store, clock } = this.#deps;
-    const snapshot = await registry.atLeast(await store.readVersion());
-    if (snapshot.eventTypeByCode(BUILT_IN_NODE_CODE, DELIVERY_EXHAUSTED) !== null) return;
-    await changeRegistry(this.#deps, { name: 'system', requestId: null }, async (writer) => {
-      if ((await writer.findEventTypeByCode(BUILT_IN_NODE_CODE, DELIVERY_EXHAUSTED)) !== null) return;
-      const type: EventType = {
-        ...blankEventType({
-          id: uuidV5('event-type', BUILT_IN_NODE_CODE, DELIVERY_EXHAUSTED),
-          sourceId: BUILT_IN_NODE_CODE,
-          eventTypeCode: DELIVERY_EXHAUSTED,
-          now: clock.now(),
-        }),
-        sourceName: 'Event Center',
-        eventTypeName: 'A delivery is exhausted',
-        owner: BUILT_IN_NODE_CODE,
-        note: 'Payload: {eventId, listenerId, nodeCode, attempts, lastStatus, lastError}',
-      };
-      await writer.saveEventType(type);
-      await auditChange(writer, { kind: 'event-type', id: type.id }, { action: 'created', asked: { builtIn: true } });
-    });
-  }
-
   #check(type: EventType): void {
     const problems = new FieldProblems();
     expectText(problems, { path: 'sourceId', text: type.sourceId }, { max: CODE_LENGTH, code: true });
@@ -122,22 +110,6 @@ export class EventTypeAdmin {
     expectSchema(problems, { path: 'schema', schema: type.schema }, this.#deps.schemas);
     problems.throwIfAny();
   }
-}
-
-function blankEventType(key: { id: string; sourceId: string; eventTypeCode: string; now: number }): EventType {
-  const { id, sourceId, eventTypeCode, now } = key;
-  return {
-    id,
-    sourceId,
-    sourceName: null,
-    eventTypeCode,
-    eventTypeName: null,
-    owner: OWNER_ALL,
-    note: null,
-    schema: null,
-    version: 1,
-    lastTime: now,
-  };
 }
 
 async function expectOwner(writer: RegistryWriter, owner: string): Promise<void> {
