@@ -132,7 +132,7 @@ interface Beginning {
 async function start(config: Config, parts: Parts, { print, ending }: Beginning): Promise<void> {
   const surroundings = await openSurroundings(config, parts);
   const { broker, registry, access } = surroundings;
-  const delivering = config.role === 'api' ? null : startDelivering(surroundings, parts);
+  const delivering = config.role === 'api' ? null : await startDelivering(surroundings, parts);
   const server = new HttpServer(answering(surroundings, delivering, parts));
   const url = await parts.add('http', server, () => server.stop(config.shutdown.graceMs)).start();
   while (!ending.aborted && !(broker.status().ready && registry.loaded)) await sleep(READY_LOOK_MS, ending);
@@ -270,13 +270,13 @@ function startReconciling(of: {
 }
 
 /** What delivers, records and acts later: the parts of the roles `worker` and `all`. */
-function startDelivering(surroundings: Surroundings, parts: Parts) {
+async function startDelivering(surroundings: Surroundings, parts: Parts) {
   const { config, log, metrics, database, broker, registry, admin, caller, idempotency } = surroundings;
   const journalStore = new SqlJournalStore({ database });
   const parked = new SqlParkedStore({ database, log });
   const recorder = new Recorder({
     broker,
-    journal: journalStore,
+    journalStore,
     registry,
     clock,
     log,
@@ -331,8 +331,8 @@ function startDelivering(surroundings: Surroundings, parts: Parts) {
     }),
     new Retention({ store: new SqlRetentionStore({ database }), idempotency, log, clock, ...config.retention }),
   ];
-  for (const part of [dead, recorder, ...background]) {
-    part.start();
+  for (const part of [recorder, dead, ...background]) {
+    await part.start();
     parts.add(part.constructor.name, part, (started) => started.stop());
   }
   worker.start();
@@ -343,7 +343,7 @@ function startDelivering(surroundings: Surroundings, parts: Parts) {
 /** What the HTTP server answers: everything, or health only in the role `worker`. */
 function answering(
   surroundings: Surroundings,
-  delivering: ReturnType<typeof startDelivering> | null,
+  delivering: Awaited<ReturnType<typeof startDelivering>> | null,
   parts: Parts,
 ): HttpServerOptions {
   const { config, log, metrics, database, broker, registry, journal } = surroundings;
@@ -361,7 +361,7 @@ function answering(
       broker: broker.status(),
       registryVersion: registry.loaded ? registry.current().version : null,
       databaseUp: database.status().ready,
-      journalLagging: (delivering?.recorder.lag() ?? 0) > JOURNAL_LAG_MS,
+      journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
       unconfirmedNodes: [],
       stopping: parts.stopping,
     });
