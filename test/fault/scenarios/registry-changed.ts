@@ -57,11 +57,12 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
 
   const delivered = (name: ListenerName): Set<number> =>
     new Set(setting.receivers.calls.filter((call) => call.listener === name.listener).map((call) => call.number));
-  const owedAfterAdding = (send: SendRecord): boolean => (versions.get(send.eventId ?? '') ?? 0) >= addedVersion.lowest;
+  const versionOf = (send: SendRecord): number => versions.get(send.eventId ?? '') ?? 0;
+  const owedAfterAdding = (send: SendRecord): boolean => versionOf(send) >= addedVersion.lowest;
   const owedBy = (send: SendRecord): ListenerName[] => [
     registered.listeners[0] as ListenerName,
     ...(owedAfterAdding(send) ? [added] : []),
-    ...((versions.get(send.eventId ?? '') ?? 0) < addedVersion.removal ? [removed] : []),
+    ...(versionOf(send) < addedVersion.removal ? [removed] : []),
   ];
   await waitForDelivery(setting.receivers, sends, (send) => owedBy(send).filter((name) => name !== removed), 60_000);
   const ledger = closeLedger(sends, setting.receivers.calls, (send) => owedBy(send).filter((name) => name !== removed));
@@ -89,16 +90,23 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
     late.length === 0,
     `${late.length} came`,
   );
-  const deliveries = await client.all(`/deliveries?listenerId=${removed.id}`);
-  const recorded = new Map(deliveries.map((one) => [one.eventId, one.state as string]));
-  const owedToRemoved = accepted.filter((send) => (versions.get(send.eventId ?? '') ?? 0) < addedVersion.removal);
-  const unaccounted = owedToRemoved.filter(
-    (send) => !['succeeded', 'cancelled'].includes(recorded.get(send.eventId ?? '') ?? ''),
-  );
+  const owedToRemoved = accepted.filter((send) => versionOf(send) < addedVersion.removal);
+  const unaccounted = async (): Promise<string[]> => {
+    const deliveries = await client.all(`/deliveries?listenerId=${removed.id}`);
+    const states = new Map(deliveries.map((one) => [one.eventId, one.state as string]));
+    const stateOf = (send: SendRecord): string => states.get(send.eventId ?? '') ?? 'not recorded';
+    return owedToRemoved.map(stateOf).filter((state) => !['succeeded', 'cancelled'].includes(state));
+  };
+  await until(
+    'what the deleted listener was owed is accounted for',
+    async () => (await unaccounted()).length === 0,
+    30_000,
+  ).catch(() => undefined);
+  const left = await unaccounted();
   report.require(
     'what the deleted listener was owed is delivered or recorded as cancelled',
-    unaccounted.length === 0,
-    `${owedToRemoved.length} owed, ${unaccounted.length} unaccounted`,
+    left.length === 0,
+    `${owedToRemoved.length} owed, ${left.length} unaccounted ${[...new Set(left)].join(', ')}`,
   );
 }
 

@@ -6,6 +6,8 @@ import type { RunReport } from '../run-report.js';
 import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
 
 const EVENTS = 5_000;
+/** A quorum queue tells its counts only so often. */
+const STATISTICS_MS = 7_000;
 
 /**
  * kill -9 of the only worker in the middle of 5,000 events, and a new one. The worker is frozen first, so that the
@@ -14,7 +16,7 @@ const EVENTS = 5_000;
  */
 export async function workerKilled(setting: Setting, report: RunReport, plant: 'loss' | null): Promise<void> {
   const api = await setting.startCentre('api');
-  const worker = await setting.startCentre('worker');
+  const worker = await setting.startCentre('worker', { EVENT_CENTER_BROKER_HEARTBEAT_SECONDS: '60' });
   const client = setting.client(api);
   const registered = await register(setting, client, { nodes: 2, listenersPerNode: 2 });
   setting.receivers.delayMs = 5;
@@ -28,6 +30,7 @@ export async function workerKilled(setting: Setting, report: RunReport, plant: '
   });
   await until('a third of the calls were made', () => setting.receivers.calls.length >= (EVENTS * 4) / 3, 120_000);
   process.kill(worker.pid, 'SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, STATISTICS_MS));
   const unacknowledged = await setting.broker.unacknowledged();
   await worker.kill();
   const callsAtKill = setting.receivers.calls.length;
