@@ -232,7 +232,7 @@ describe('any chain with any answers', () => {
               : aListener(`L${index}`, {
                   operIndex: index,
                   enabled: plan.fate !== 'disabled',
-                  retry: { strategy: plan.strategy as 'default', maxAttempts: plan.maxAttempts, delaysMs: null },
+                  retry: { strategy: plan.strategy, maxAttempts: plan.maxAttempts, delaysMs: null },
                 }),
           );
           const links = plans.map((_, index) => ({

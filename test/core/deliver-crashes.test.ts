@@ -33,6 +33,7 @@ class World {
   readonly #crashes: number[];
   #untilCrash = 0;
   #crash: (() => void) | null = null;
+  #life = 0;
   #messages = 0;
   crashed = 0;
 
@@ -68,6 +69,7 @@ class World {
     const crashed = new Promise<Settlement>((resolve) => {
       this.#crash = () => resolve('requeue');
     });
+    this.#life += 1;
     const recorder = new Recorder();
     const broker = {
       publishToNode: (_: unknown, successor: EventMessage, delayMs: number) =>
@@ -105,10 +107,16 @@ class World {
       maxHoldMs: 600_000,
     });
     const gate = new CallGate(clock, { concurrency: 1, ratePerSecond: null });
-    return Promise.race([deliverer.deliver(message, { nodeCode: 'A', gate }), crashed]);
+    const settlement = await Promise.race([deliverer.deliver(message, { nodeCode: 'A', gate }), crashed]);
+    // What was not done before the ack is never done: the process may have died right after it.
+    this.#life += 1;
+    return settlement;
   }
 
   async #operation(effect: () => void): Promise<void> {
+    const life = this.#life;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (life !== this.#life) await never;
     this.#untilCrash -= 1;
     if (this.#untilCrash > 0) {
       effect();
