@@ -14,8 +14,8 @@ export function text(maxLength: number, minLength = 1): z.ZodString {
 }
 
 /** A whole number, its range in the document's words. */
-export function whole(range: { min: number; max: number }): z.ZodNumber {
-  return z.number().meta({ type: 'integer', minimum: range.min, maximum: range.max });
+export function whole(range: { min: number; max: number }): z.ZodInt {
+  return z.int().meta({ minimum: range.min, maximum: range.max });
 }
 
 /** A UUID; capital letters are taken as small ones. */

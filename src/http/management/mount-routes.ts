@@ -46,8 +46,8 @@ function refuseMethod(allowed: string): RequestHandler {
 }
 
 const requireJson: RequestHandler = (req, _res, next) => {
-  // `is` answers null when there is no body.
-  if (req.is(JSON_TYPES) === false) {
+  // `is` answers null when there is no body, but takes one of no bytes for one.
+  if (req.get('content-length') !== '0' && req.is(JSON_TYPES) === false) {
     throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
   }
   next();

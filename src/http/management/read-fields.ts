@@ -31,9 +31,12 @@ function fieldsOf(issue: z.core.$ZodIssue, { root, fixedFields }: Reading): Fiel
 
 function ruleOf(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'invalid_type') return issue.message;
-  const expected = issue.expected === 'record' ? 'object' : issue.expected;
+  const expected = PLAIN_WORDS[issue.expected] ?? issue.expected;
   const found = /received (.+)$/.exec(issue.message)?.[1];
   return found === 'undefined'
     ? `required: expected ${expected}`
     : `expected ${expected}, found ${found ?? 'another type'}`;
 }
+
+/** What zod calls otherwise than people who write JSON. */
+const PLAIN_WORDS: Record<string, string> = { record: 'object', int: 'whole number' };
