@@ -6,7 +6,7 @@ import { requestIdOf } from './request-id.js';
 const RETRY_AFTER_SECONDS = 2;
 
 /** The `type` of a problem document: a name, since there is nothing to fetch. */
-export function problemType(code: string): string {
+function problemType(code: string): string {
   return `urn:event-center:problem:${code.toLowerCase().replaceAll('_', '-')}`;
 }
 
