@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { parseQuery, decodeKey, formText, splitUrl, verifySignature } from '@event-center/sdk';
 import type { Listener, Node } from '../../src/core/model.js';
@@ -7,9 +9,11 @@ import { createListenerCaller } from '../../src/callback/listener-caller.js';
 import { ListenerStub } from '../support/listener-stub.js';
 import { aListener, aNode, anEvent } from '../support/registry-fixtures.js';
 import { until } from '../support/until.js';
-import vectors from '../support/vectors/iuap-signature.json';
 
-const CB1 = vectors.vectors.find((vector) => vector.id === 'CB1')!;
+const { vectors } = JSON.parse(readFileSync(join(__dirname, '../support/vectors/iuap-signature.json'), 'utf8')) as {
+  vectors: { id: string; key: string; sign: string; contentLength: number }[];
+};
+const CB1 = vectors.find((vector) => vector.id === 'CB1')!;
 const EVENT_ID = '00000000-0000-4000-8000-000000000001';
 
 let stub: ListenerStub;

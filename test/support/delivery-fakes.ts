@@ -5,6 +5,7 @@ import type {
   Claim,
   ClaimRequest,
   ClaimStore,
+  Clock,
   ConsumeOptions,
   Handler,
   ListenerAnswer,
@@ -15,6 +16,7 @@ import type {
   NodeQueue,
   ParkedMessage,
   ParkedStore,
+  QueueRef,
   Received,
   Settlement,
   Subscription,
@@ -63,11 +65,15 @@ export class FakeSubscription implements Subscription {
   stopped = false;
   readonly running = new Set<Promise<Settlement>>();
 
-  constructor(
-    readonly queue: NodeQueue,
-    readonly options: ConsumeOptions,
-    readonly handler: Handler<EventMessage>,
-  ) {}
+  readonly queue: NodeQueue;
+  readonly options: ConsumeOptions;
+  readonly handler: Handler<EventMessage>;
+
+  constructor(queue: NodeQueue, options: ConsumeOptions, handler: Handler<EventMessage>) {
+    this.queue = queue;
+    this.options = options;
+    this.handler = handler;
+  }
 
   /** Hands a message to the worker. */
   give(received: Received<EventMessage>): Promise<Settlement> {
@@ -132,8 +138,8 @@ export class FakeBroker implements Pick<Broker, Way | 'depth'> {
     return subscription;
   }
 
-  async depth(queue: { nodeCode?: string }): Promise<number | null> {
-    return this.missingQueues.has(queue.nodeCode ?? '') ? null : 0;
+  async depth(queue: QueueRef): Promise<number | null> {
+    return 'nodeCode' in queue && this.missingQueues.has(queue.nodeCode) ? null : 0;
   }
 
   /** The consumer of a node that lives, if any. */
@@ -209,14 +215,18 @@ export class ScriptedCaller implements ListenerCaller {
   running = 0;
   mostRunning = 0;
 
-  constructor(readonly clock: { now(): number }) {}
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   async call(call: ListenerCall): Promise<ListenerAnswer> {
     const { event, listener, attempt, node } = call;
     this.calls.push({ eventId: event.eventId, listenerId: listener.id, attempt, nodeCode: node.nodeCode });
     this.running += 1;
     this.mostRunning = Math.max(this.mostRunning, this.running);
-    const startedAt = this.clock.now();
+    const startedAt = this.#clock.now();
     const scripted = await this.script(call);
     this.running -= 1;
     const part = typeof scripted === 'string' ? { kind: scripted } : scripted;
@@ -228,7 +238,7 @@ export class ScriptedCaller implements ListenerCaller {
       response: null,
       retryAfterMs: null,
       startedAt,
-      durationMs: this.clock.now() - startedAt,
+      durationMs: this.#clock.now() - startedAt,
       ...part,
     };
   }
