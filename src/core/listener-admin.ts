@@ -121,9 +121,10 @@ export class ListenerAdmin {
     if ((await reads.findNode(nodeCode)) === null)
       throw invalidField('nodeCode', `there is no node ${nodeCode.slice(0, 40)}`);
     const siblings = await siblingsOf(reads, { nodeCode, eventTypeId: type.id });
-    const blank: Omit<Listener, 'name'> = {
+    const blank: Listener = {
       id: uuidV7(now),
       eventTypeId: type.id,
+      name: input.name,
       namei18n: null,
       implClassName: null,
       url: null,
@@ -144,7 +145,7 @@ export class ListenerAdmin {
       version: 1,
       lastTime: now,
     };
-    const listener: Listener = withChanges({ ...blank, name: input.name }, fields);
+    const listener = withChanges(blank, fields);
     checkListener(listener, this.#deps.schemas);
     expectPlace(listener, siblings);
     await this.#expectDelaySteps(reads, listener);

@@ -186,6 +186,7 @@ describe('a refusal', () => {
       'GET, HEAD, POST',
       undefined,
     ]);
+    expect((await kit.api('options', '/events')).headers['allow']).toBe('GET, HEAD, POST');
     expect((await kit.api('head', '/nodes')).status).toBe(200);
   });
 

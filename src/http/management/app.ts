@@ -48,10 +48,13 @@ export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
   return app;
 }
 
-/** The router has a route for `POST /events` only; what it does not take goes on without asking for a role. */
+/** Everything but POST passes the router by, which would else answer OPTIONS for itself. */
 function mountPublishEvents(app: Express, publishEvents: Router): void {
   app.post(`${API_PREFIX}/events`, requireRole('operator'));
-  app.use(API_PREFIX, publishEvents);
+  app.use(API_PREFIX, (req, res, next) => {
+    if (req.method === 'POST') publishEvents(req, res, next);
+    else next();
+  });
 }
 
 /**
