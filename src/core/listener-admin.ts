@@ -1,20 +1,20 @@
 import { EventCenterError, hasCode, invalidField } from './errors.js';
 import { uuidV7 } from './ids.js';
+import { expectPlace, findTypeOf, nextOperIndex, siblingsOf } from './listener-place.js';
 import { checkFormat, checkListener, kindOf } from './listener-rules.js';
-import type { EventType, Listener, ListenerRevision, RetryPolicy } from './model.js';
+import type { Listener, ListenerRevision, RetryPolicy } from './model.js';
 import type { Actor } from './ports.js';
 import {
   auditChange,
   changeRegistry,
   conflictAt,
   expectVersion,
-  listenerUse,
   withChanges,
   type Changes,
   type ExpectedVersion,
   type RegistryAdminDeps,
 } from './registry-change.js';
-import { DEFAULT_TIMEOUT_MS, OPER_INDEX } from './registry-limits.js';
+import { DEFAULT_TIMEOUT_MS } from './registry-limits.js';
 import { snapshotReads, type RegistryReads } from './registry-reads.js';
 import { delaySteps, MAX_DELAY_STEPS } from './topology.js';
 
@@ -130,7 +130,7 @@ export class ListenerAdmin {
       url: null,
       owner: null,
       note: null,
-      operIndex: nextOperIndex(siblings),
+      operIndex: fields.operIndex ?? nextOperIndex(siblings),
       nodeCode,
       enabled: true,
       tenantCode: null,
@@ -203,64 +203,6 @@ export class ListenerAdmin {
       `all listeners together may use ${MAX_DELAY_STEPS} different delays and would use ${all.length}; in use are ${known.join(', ')}`,
     );
   }
-}
-
-function expectPlace(listener: Listener, siblings: Listener[]): void {
-  const others = siblings.filter((sibling) => sibling.id !== listener.id);
-  const kind = kindOf(listener);
-  const mixed = others.find((sibling) => kindOf(sibling) !== kind);
-  if (mixed !== undefined) {
-    const rule = 'a node has only urls or only plugins for one event type, else the event would arrive twice';
-    throw conflictAt(kind === 'url' ? 'url' : 'implClassName', rule, { conflictsWith: [listenerUse(mixed)] });
-  }
-  const sameIndex = others.find((sibling) => sibling.operIndex === listener.operIndex);
-  if (sameIndex !== undefined) {
-    const rule = `the node's listener ${sameIndex.name} of this event type has ${listener.operIndex} already`;
-    throw conflictAt('operIndex', rule, { conflictsWith: [listenerUse(sameIndex)] });
-  }
-}
-
-function nextOperIndex(siblings: Listener[]): number {
-  const next = siblings.reduce((highest, sibling) => Math.max(highest, sibling.operIndex), 0) + 1;
-  if (next > OPER_INDEX.max) throw invalidField('operIndex', 'the highest number is taken; name a free one');
-  return next;
-}
-
-async function siblingsOf(reads: RegistryReads, place: { nodeCode: string; eventTypeId: string }): Promise<Listener[]> {
-  const listeners = await reads.listenersOfEventType(place.eventTypeId);
-  return listeners.filter((listener) => listener.nodeCode === place.nodeCode);
-}
-
-async function findTypeOf(reads: RegistryReads, input: NewListener): Promise<EventType> {
-  const { eventTypeId, sourceId, eventTypeCode } = input;
-  if (eventTypeId !== undefined) {
-    if (sourceId !== undefined || eventTypeCode !== undefined) {
-      throw invalidField(
-        'eventTypeId',
-        'name the event type by eventTypeId or by sourceId and eventTypeCode, not by both',
-      );
-    }
-    const type = await reads.findEventType(eventTypeId);
-    if (type === null) throw invalidField('eventTypeId', `there is no event type ${eventTypeId.slice(0, 40)}`);
-    return type;
-  }
-  if (sourceId === undefined || eventTypeCode === undefined) {
-    const missing =
-      sourceId === undefined && eventTypeCode !== undefined
-        ? 'sourceId'
-        : eventTypeCode === undefined && sourceId !== undefined
-          ? 'eventTypeCode'
-          : 'eventTypeId';
-    throw invalidField(missing, 'required: name the event type by eventTypeId, or by sourceId and eventTypeCode');
-  }
-  const type = await reads.findEventTypeByCode(sourceId, eventTypeCode);
-  if (type === null) {
-    throw invalidField(
-      'eventTypeCode',
-      `there is no event type (${sourceId.slice(0, 40)}, ${eventTypeCode.slice(0, 40)})`,
-    );
-  }
-  return type;
 }
 
 async function findListener(reads: RegistryReads, ref: ListenerRef): Promise<Listener> {

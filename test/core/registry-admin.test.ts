@@ -385,6 +385,18 @@ describe('registering listeners', () => {
     ).toBe(10);
   });
 
+  it('wants an operIndex to be named once the highest is taken', async () => {
+    const { admin, typeId } = await withNodeAndType();
+    await admin.listeners.create(actor, aListenerInput(typeId, { operIndex: 2_147_483_647 }));
+    expect(await refusedFields(admin.listeners.create(actor, aListenerInput(typeId)))).toEqual([
+      'INVALID_PARAM',
+      ['operIndex'],
+    ]);
+    await expect(admin.listeners.create(actor, aListenerInput(typeId, { operIndex: 5 }))).resolves.toMatchObject({
+      operIndex: 5,
+    });
+  });
+
   it('does not mix urls and plugins of one node and event type', async () => {
     const { admin, typeId } = await withNodeAndType();
     await admin.listeners.create(actor, aListenerInput(typeId));
