@@ -6,6 +6,7 @@ import { retryAfterMs } from './retry-after.js';
 /** What an exchange means, without its times. */
 export type Judgement = Omit<ListenerAnswer, 'startedAt' | 'durationMs'>;
 
+const CHARSET = /charset\s*=\s*"?([^\s;"]+)/i;
 /** The most of an answer that is kept for people to read. */
 const KEPT_BYTES = 4096;
 
@@ -62,7 +63,7 @@ function beginning(bytes: Buffer, contentType: string | null): string {
 
 /** By the charset of the content type; UTF-8 when there is none or nobody knows it. A byte order mark is dropped. */
 function decoderFor(contentType: string | null): TextDecoder {
-  const charset = /charset\s*=\s*"?([^\s;"]+)/i.exec(contentType ?? '')?.[1];
+  const charset = CHARSET.exec(contentType ?? '')?.[1];
   if (charset === undefined) return new TextDecoder();
   try {
     return new TextDecoder(charset);

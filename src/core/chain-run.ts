@@ -1,5 +1,4 @@
 import { chainLinks } from './chain-links.js';
-import { attemptOutcome, decisionOutcome, type OutcomeEnd } from './chain-outcome.js';
 import {
   beginChain,
   judgeAnswer,
@@ -16,26 +15,25 @@ import type { AssuredPublisher } from './assured-publish.js';
 import type { CallGate } from './call-gate.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { exhaustedEvent } from './exhausted-event.js';
-import type { ChainPosition, Event, Node, Outcome } from './model.js';
-import type { OutcomeBatches } from './outcome-batches.js';
-import type { ClaimStore, Clock, ListenerAnswer, ListenerCaller, Log, Metrics, Settlement } from './ports.js';
+import { EventCenterError } from './errors.js';
+import type { ChainPosition, Event, Listener, Node, Outcome } from './model.js';
+import type { ClaimStore, ListenerAnswer, ListenerCaller, Settlement } from './ports.js';
 import type { RegistrySnapshot, RegistryView } from './registry.js';
+import { RunOutcomes, type RunOutcomesDeps } from './run-outcomes.js';
 
-export interface ChainRunDeps {
+export interface ChainRunDeps extends RunOutcomesDeps {
   registry: RegistryView;
   claims: ClaimStore;
   caller: ListenerCaller;
   breaker: CircuitBreaker;
   publisher: AssuredPublisher;
-  outcomes: OutcomeBatches;
-  clock: Clock;
-  log: Log;
-  metrics: Metrics;
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   delaysOf(snapshot: RegistrySnapshot): Delays;
   /** True once no further call is to be begun. */
   isStopping(): boolean;
+  /** True once the messages in hand were given back: others act for them from then on. */
+  isOver(): boolean;
 }
 
 /** One message in hand. */
@@ -59,7 +57,7 @@ type CallStep = Extract<ChainStep, { do: 'call' }>;
 export class ChainRun {
   readonly #deps: ChainRunDeps;
   readonly #subject: RunSubject;
-  readonly #outcomes: Promise<void>[] = [];
+  readonly #outcomes: RunOutcomes;
   #snapshot: RegistrySnapshot;
   #node: Node | null;
   #chain: Chain;
@@ -69,6 +67,7 @@ export class ChainRun {
   constructor(deps: ChainRunDeps, subject: RunSubject, snapshot: RegistrySnapshot) {
     this.#deps = deps;
     this.#subject = subject;
+    this.#outcomes = new RunOutcomes(deps, subject);
     this.#snapshot = snapshot;
     this.#node = snapshot.node(subject.position.nodeCode);
     this.#chain = beginChain(subject.position, chainLinks(snapshot, subject.event, subject.position), this.#node);
@@ -96,7 +95,7 @@ export class ChainRun {
   /** Who is owed stays the same; their registrations are taken as they are now. */
   #refresh(): void {
     const current = this.#deps.registry.current();
-    if (current === this.#snapshot || current.version < this.#snapshot.version) return;
+    if (current.version <= this.#snapshot.version) return;
     const { event, position } = this.#subject;
     this.#snapshot = current;
     this.#node = current.node(position.nodeCode);
@@ -134,7 +133,7 @@ export class ChainRun {
 
   #decide(step: Extract<ChainStep, { do: 'settle' }>): void {
     const { state, reason } = step.settlement;
-    this.#record(this.#decision(step, { state, reason, nextAttemptAt: null }, null));
+    this.#outcomes.decided(step, { state, reason, nextAttemptAt: null }, null);
     this.#chain = settleLink(this.#chain, step.link.listenerId, 'other');
     this.#progressed = true;
   }
@@ -164,7 +163,7 @@ export class ChainRun {
     if (entered !== true && !(await entered)) return 'hand-on';
     let admitted: 'call' | 'circuit-open' | 'hand-on' | 'look-again' = 'call';
     if (this.#deps.isStopping() || this.#deps.clock.now() > latestCallAt) admitted = 'hand-on';
-    else if (this.#deps.registry.current() !== this.#snapshot) admitted = 'look-again';
+    else if (this.#deps.registry.current().version > this.#snapshot.version) admitted = 'look-again';
     else if (!breaker.admits(listener.id)) admitted = 'circuit-open';
     if (admitted !== 'call') gate.leave();
     return admitted;
@@ -188,42 +187,45 @@ export class ChainRun {
   }
 
   async #conclude(step: CallStep, answer: ListenerAnswer): Promise<Settlement | null> {
-    const { breaker, log, metrics } = this.#deps;
     const { listener, attempt } = step;
-    const circuit = breaker.record(listener.id, answer.kind);
-    if (circuit !== 'unchanged')
-      log.warn(`circuit.${circuit}`, { listenerId: listener.id, nodeCode: listener.nodeCode });
-    metrics.attempted(answer.kind === 'success' ? 'succeeded' : 'failed', answer.durationMs);
+    if (this.#deps.isOver() && answer.kind !== 'success') {
+      throw new EventCenterError('UNAVAILABLE', 'the message was given back while its listener was called');
+    }
+    this.#count(listener, answer);
     const verdict = judgeAnswer(this.#chain, { listener, attempt, answer }, this.#delays());
     if (verdict.then === 'retry') {
       const dueAt = await this.#publishSuccessor(verdict.successor, verdict.delayMs);
-      this.#recordAttempt(step, answer, { state: 'retrying', reason: null, nextAttemptAt: dueAt });
+      const end = { state: 'retrying', reason: null, nextAttemptAt: dueAt } as const;
+      this.#outcomes.attempted(this.#outcomes.ofAttempt(step, answer, end));
       return this.#finish();
     }
     const { state, reason } = verdict;
-    if (state === 'succeeded') {
-      this.#recordAttempt(step, answer, { state, reason, nextAttemptAt: null });
-    } else {
-      await this.#fail(step, answer, reason);
-    }
+    const outcome = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
+    if (state === 'failed') await this.#announce(outcome);
+    this.#outcomes.attempted(outcome);
     this.#chain = settleLink(this.#chain, listener.id, reason === 'exhausted' ? 'exhausted' : 'other');
     return null;
   }
 
-  async #fail(step: CallStep, answer: ListenerAnswer, reason: 'exhausted' | 'gone'): Promise<void> {
-    const { publisher, clock, log, metrics } = this.#deps;
-    const { event } = this.#subject;
-    const outcome = attemptOutcome(this.#source(step), answer, { state: 'failed', reason, nextAttemptAt: null });
-    const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
-    if (announcement !== null) await publisher.event(announcement);
-    if (reason === 'gone') {
-      await this.#deps.disableListener(step.listener.id).catch((error: unknown) => {
-        metrics.incident('listener.not-disabled');
-        log.warn('listener.not-disabled', { listenerId: step.listener.id, error });
-      });
+  #count(listener: Listener, answer: ListenerAnswer): void {
+    const { breaker, log, metrics } = this.#deps;
+    const circuit = breaker.record(listener.id, answer.kind);
+    if (circuit !== 'unchanged') {
+      log.warn(`circuit.${circuit}`, { listenerId: listener.id, nodeCode: listener.nodeCode });
     }
-    this.#log(outcome);
-    this.#record(outcome);
+    metrics.attempted(answer.kind === 'success' ? 'succeeded' : 'failed', answer.durationMs);
+  }
+
+  /** What a delivery that failed for good sets off; before its outcome, so that a crash between repeats it. */
+  async #announce(outcome: Outcome): Promise<void> {
+    const { publisher, clock, log, metrics } = this.#deps;
+    const announcement = exhaustedEvent(this.#subject.event, outcome, { snapshot: this.#snapshot, now: clock.now() });
+    if (announcement !== null) await publisher.event(announcement);
+    if (outcome.reason !== 'gone') return;
+    await this.#deps.disableListener(outcome.listenerId).catch((error: unknown) => {
+      metrics.incident('listener.not-disabled');
+      log.warn('listener.not-disabled', { listenerId: outcome.listenerId, error });
+    });
   }
 
   /** The circuit is open: takes the delay without a call and without using an attempt. */
@@ -231,8 +233,8 @@ export class ChainRun {
     const { delayMs, successor } = postpone(this.#chain, step, this.#delays());
     const dueAt = await this.#publishSuccessor(successor, delayMs);
     const made = { link: step.link, attempt: step.attempt - 1 };
-    const end: OutcomeEnd = { state: 'retrying', reason: 'circuit-open', nextAttemptAt: dueAt };
-    this.#record(this.#decision(made, end, 'circuit open'));
+    const end = { state: 'retrying', reason: 'circuit-open', nextAttemptAt: dueAt } as const;
+    this.#outcomes.decided(made, end, 'circuit open');
     return this.#finish();
   }
 
@@ -244,7 +246,7 @@ export class ChainRun {
   async #handOn(step: Exclude<ChainStep, { do: 'done' }>): Promise<Settlement> {
     const timeoutMs = step.link.listener?.timeoutMs ?? 0;
     const waitedTooLong = this.#deps.clock.now() > this.#latestCallAt(timeoutMs);
-    if (!this.#progressed && !waitedTooLong) return 'requeue';
+    if (this.#deps.isOver() || (!this.#progressed && !waitedTooLong)) return 'requeue';
     const attempt = step.do === 'call' ? step.attempt : step.attempt + 1;
     await this.#publishSuccessor(successorOf(this.#chain, { listenerId: step.link.listenerId, attempt }), 0);
     return this.#finish();
@@ -260,7 +262,7 @@ export class ChainRun {
   }
 
   async #finish(): Promise<Settlement> {
-    for (const outcome of this.#outcomes) await outcome;
+    await this.#outcomes.allSafe();
     return 'ack';
   }
 
@@ -272,42 +274,6 @@ export class ChainRun {
       delayMs,
       giveUpAt,
     });
-  }
-
-  #recordAttempt(step: CallStep, answer: ListenerAnswer, end: OutcomeEnd): void {
-    const outcome = attemptOutcome(this.#source(step), answer, end);
-    this.#log(outcome);
-    this.#record(outcome);
-  }
-
-  #record(outcome: Outcome): void {
-    const { event } = this.#subject;
-    const since = Math.max(event.acceptedAt, event.deliverAt ?? 0);
-    const sinceMs = outcome.state === 'succeeded' ? outcome.startedAt + outcome.durationMs - since : null;
-    this.#deps.metrics.delivered(outcome.state, sinceMs);
-    const safe = this.#deps.outcomes.add(outcome, this.#subject.giveUpAt);
-    // It is awaited before the ack; until then nobody listens.
-    safe.catch(() => undefined);
-    this.#outcomes.push(safe);
-  }
-
-  #log(outcome: Outcome): void {
-    const { event } = this.#subject;
-    const { response: _, called: __, startedAt: ___, ...fields } = outcome;
-    this.#deps.log.info('delivery.attempted', {
-      ...fields,
-      sourceId: event.sourceId,
-      eventType: event.eventType,
-      traceparent: event.traceparent,
-    });
-  }
-
-  #decision(of: { link: CallStep['link']; attempt: number }, end: OutcomeEnd, error: string | null): Outcome {
-    return decisionOutcome(this.#source(of), end, { now: this.#deps.clock.now(), error });
-  }
-
-  #source({ link, attempt }: { link: CallStep['link']; attempt: number }) {
-    return { event: this.#subject.event, position: this.#subject.position, link, attempt };
   }
 
   #delays(): Delays {

@@ -10,10 +10,12 @@ import type { RegistrySnapshot } from './registry.js';
 import { longestStepWithin } from './retry-schedule.js';
 import { topologyOf } from './topology.js';
 
-export interface DelivererDeps extends Omit<ChainRunDeps, 'delaysOf' | 'isStopping'> {
+export interface DelivererDeps extends Omit<ChainRunDeps, 'delaysOf' | 'isStopping' | 'isOver'> {
   defaultDelaysMs: number[];
   /** No message is held unacked longer than this, unless a listener may take more than half of it to answer. */
   maxHoldMs: number;
+  /** Aborted once the messages in hand were given back over the heads of those who handle them. */
+  signal: AbortSignal;
 }
 
 /** Where the message came from: the queue of a node, with the gate for its calls. */
@@ -46,6 +48,7 @@ export class Deliverer {
       ...deps,
       delaysOf: (snapshot) => this.#delaysOf(snapshot),
       isStopping: () => this.#stop.signal.aborted,
+      isOver: () => deps.signal.aborted,
     };
   }
 

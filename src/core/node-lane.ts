@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { CallGate, type GateLimits } from './call-gate.js';
+import { CallGate } from './call-gate.js';
+import type { LanePlan } from './lane-plans.js';
 import type { EventMessage } from './model.js';
 import { sleep } from './periodic.js';
 import type { Broker, Clock, Handler, Log, Subscription } from './ports.js';
 
-/** Why a node's queue is not taken from although it is there. */
-export type PauseReason = 'node-disabled' | 'bytes' | 'nowhere-to-go';
+/** Why a node's queue is not taken from for a while, although the plan says so. */
+export type PauseReason = 'bytes' | 'nowhere-to-go';
 
 export interface NodeLaneDeps {
   broker: Pick<Broker, 'consumeNode' | 'depth'>;
@@ -14,14 +15,6 @@ export interface NodeLaneDeps {
   handler: (lane: NodeLane) => Handler<EventMessage>;
   clock: Clock;
   log: Log;
-  /** What it begins with. */
-  pausedBy: PauseReason[];
-}
-
-/** How a node is to be served. */
-export interface LanePlan extends GateLimits {
-  /** True when nothing registered needs the queue any more; it is emptied as long as it exists. */
-  retired: boolean;
 }
 
 interface LaneSubscription {
@@ -46,7 +39,7 @@ export class NodeLane {
   readonly nodeCode: string;
   readonly gate: CallGate;
   readonly #deps: NodeLaneDeps;
-  readonly #pausedBy: Set<PauseReason>;
+  readonly #pausedBy = new Set<PauseReason>();
   readonly #replaced = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #plan: LanePlan;
@@ -54,15 +47,19 @@ export class NodeLane {
   /** A retired queue was found gone at the last look. */
   #gone = false;
   #lookDue = false;
+  #started = false;
   #loop: Promise<void> | null = null;
 
   constructor(nodeCode: string, plan: LanePlan, deps: NodeLaneDeps) {
     this.nodeCode = nodeCode;
     this.#plan = plan;
     this.#deps = deps;
-    this.#pausedBy = new Set(deps.pausedBy);
     this.gate = new CallGate(deps.clock, plan);
     setMaxListeners(0, this.#closing.signal);
+  }
+
+  start(): void {
+    this.#started = true;
     this.#begin();
   }
 
@@ -119,7 +116,7 @@ export class NodeLane {
   }
 
   #begin(): void {
-    if (this.#loop !== null || this.#closing.signal.aborted) return;
+    if (this.#loop !== null || !this.#started || this.#closing.signal.aborted) return;
     this.#loop = this.#run().finally(() => {
       this.#loop = null;
       // A wish that came while the loop was ending was not seen by it.
@@ -144,7 +141,7 @@ export class NodeLane {
 
   /** One step towards the wish, or null when there is nothing to do. */
   #nextOperation(): (() => Promise<void>) | null {
-    const paused = this.#pausedBy.size > 0;
+    const paused = this.#pausedBy.size > 0 || !this.#plan.enabled;
     const present = this.#subscription;
     if (present === null) {
       if (paused || this.#gone) return null;

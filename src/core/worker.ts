@@ -5,7 +5,8 @@ import { CallGate } from './call-gate.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import { Deliverer } from './deliver.js';
 import type { EventMessage } from './model.js';
-import { NodeLane, type LanePlan } from './node-lane.js';
+import { lanePlans, type LanePlan } from './lane-plans.js';
+import { NodeLane } from './node-lane.js';
 import { OutcomeBatches } from './outcome-batches.js';
 import { sleep } from './periodic.js';
 import type {
@@ -108,6 +109,7 @@ export class Worker {
       outcomes: this.#outcomes,
       defaultDelaysMs: options.retryDelaysMs,
       maxHoldMs: options.maxHoldMs,
+      signal: this.#graceOver.signal,
       disableListener: shared((listenerId) => deps.disableListener(listenerId)),
     });
     this.#operations = new CallGate(clock, { concurrency: OPERATIONS_AT_A_TIME, ratePerSecond: null });
@@ -125,7 +127,7 @@ export class Worker {
   onSnapshot(snapshot: RegistrySnapshot): void {
     this.#snapshot = snapshot;
     this.#breaker.retain((listenerId) => snapshot.listener(listenerId) !== null);
-    if (this.#timer !== null) this.#follow(snapshot);
+    if (this.#timer !== null && this.#stopped === null) this.#follow(snapshot);
   }
 
   /**
@@ -159,10 +161,9 @@ export class Worker {
   #follow(snapshot: RegistrySnapshot): void {
     const plans = lanePlans(snapshot);
     for (const [nodeCode, plan] of plans) {
-      const lane = this.#lanes.get(nodeCode) ?? this.#open(nodeCode, plan, snapshot);
-      lane.setPlan(plan);
-      if (snapshot.node(nodeCode)?.enabled === false) lane.pause('node-disabled');
-      else lane.resume('node-disabled');
+      const lane = this.#lanes.get(nodeCode);
+      if (lane === undefined) this.#open(nodeCode, plan);
+      else lane.setPlan(plan);
     }
     for (const [nodeCode, lane] of this.#lanes) {
       if (plans.has(nodeCode)) continue;
@@ -172,18 +173,17 @@ export class Worker {
     }
   }
 
-  #open(nodeCode: string, plan: LanePlan, snapshot: RegistrySnapshot): NodeLane {
-    const pausedBy = snapshot.node(nodeCode)?.enabled === false ? (['node-disabled'] as const) : [];
+  #open(nodeCode: string, plan: LanePlan): void {
     const lane = new NodeLane(nodeCode, plan, {
       broker: this.#deps.broker,
       operations: this.#operations,
       handler: (owner) => (received) => this.#take(owner, received),
       clock: this.#deps.clock,
       log: this.#deps.log,
-      pausedBy: this.#stuck ? [...pausedBy, 'nowhere-to-go'] : [...pausedBy],
     });
+    if (this.#stuck) lane.pause('nowhere-to-go');
     this.#lanes.set(nodeCode, lane);
-    return lane;
+    lane.start();
   }
 
   #take(lane: NodeLane, received: Received<EventMessage>): Promise<Settlement> {
@@ -255,25 +255,6 @@ export class Worker {
       this.#idle = resolve;
     });
   }
-}
-
-/**
- * Which node queues are taken from, and how. A node that lost its url listeners is served as long as ended revisions
- * remember it: its queue may still hold events, whose deliveries are then closed.
- */
-function lanePlans(snapshot: RegistrySnapshot): Map<string, LanePlan> {
-  const plans = new Map<string, LanePlan>();
-  for (const listener of snapshot.data.listeners) {
-    const node = snapshot.node(listener.nodeCode);
-    if (listener.url === null || node === null || plans.has(node.nodeCode)) continue;
-    plans.set(node.nodeCode, { concurrency: node.concurrency, ratePerSecond: node.deliverRateLimit, retired: false });
-  }
-  for (const { kind, nodeCode } of snapshot.data.revisions) {
-    if (kind !== 'url' || plans.has(nodeCode)) continue;
-    const concurrency = snapshot.node(nodeCode)?.concurrency ?? 1;
-    plans.set(nodeCode, { concurrency, ratePerSecond: null, retired: true });
-  }
-  return plans;
 }
 
 /** Calls for the same listener that come while one runs share it. */

@@ -105,6 +105,7 @@ class World {
       disableListener: async () => undefined,
       defaultDelaysMs: [10, 20],
       maxHoldMs: 600_000,
+      signal: NEVER,
     });
     const gate = new CallGate(clock, { concurrency: 1, ratePerSecond: null });
     const settlement = await Promise.race([deliverer.deliver(message, { nodeCode: 'A', gate }), crashed]);

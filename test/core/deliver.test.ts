@@ -71,6 +71,7 @@ function setUp(parts: Partial<RegistryData> = {}, over: { patienceMs?: number; c
     disableListener: async (listenerId) => void disabled.push(listenerId),
     defaultDelaysMs: [10, 20],
     maxHoldMs: 600_000,
+    signal: NEVER,
   });
   const gate = new CallGate(clock, { concurrency: over.concurrency ?? 4, ratePerSecond: null });
   const lane = { nodeCode: 'A', gate };

@@ -258,6 +258,33 @@ describe('stopping the worker', () => {
     expect(worker.inHand()).toEqual({ messages: 0, bytes: 0 });
   });
 
+  it('leaves what was given back to others: only a success is still told', async () => {
+    const { worker, broker, caller } = setUp();
+    const answers: ((answer: 'success' | 'unreachable') => void)[] = [];
+    caller.script = () => new Promise((resolve) => answers.push(resolve));
+    worker.start();
+    const [a] = await consumers(broker, 'A');
+    const hanging = [a!.give(received(message('1'))), a!.give(received(message('2')))];
+    await until('both are called', () => answers.length === 2);
+    await worker.stop(0);
+    expect(await Promise.all(hanging)).toEqual(['requeue', 'requeue']);
+    answers[0]!('unreachable');
+    answers[1]!('success');
+    await until('the success is told', () => broker.outcomes.length === 1);
+    expect(broker.outcomes).toMatchObject([{ eventId: '2', state: 'succeeded' }]);
+    expect(broker.successors).toEqual([]);
+  });
+
+  it('does not follow the registry any more', async () => {
+    const { worker, broker, change } = setUp();
+    worker.start();
+    await consumers(broker, 'A', 'B');
+    await worker.stop(0);
+    change({ nodes: [aNode('C')], listeners: [aListener('c', { nodeCode: 'C' })] });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(broker.consumer('C')).toBeUndefined();
+  });
+
   it('that never started, or stops twice, does no harm', async () => {
     const { worker } = setUp();
     await Promise.all([worker.stop(10), worker.stop(10)]);

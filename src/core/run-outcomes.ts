@@ -1,0 +1,71 @@
+import { attemptOutcome, decisionOutcome, type OutcomeEnd } from './chain-outcome.js';
+import type { ChainLink } from './chain.js';
+import type { ChainPosition, Event, Outcome } from './model.js';
+import type { OutcomeBatches } from './outcome-batches.js';
+import type { Clock, ListenerAnswer, Log, Metrics } from './ports.js';
+
+export interface RunOutcomesDeps {
+  outcomes: OutcomeBatches;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+/** Which listener an outcome is about: `attempt` is the one that was made, or for a decision those made so far. */
+export interface Concerned {
+  link: ChainLink;
+  attempt: number;
+}
+
+/** The outcomes of one message: sent as they come, counted and logged, and all safe before the ack. */
+export class RunOutcomes {
+  readonly #deps: RunOutcomesDeps;
+  readonly #source: { event: Event; position: ChainPosition };
+  readonly #giveUpAt: number;
+  readonly #sent: Promise<void>[] = [];
+
+  constructor(deps: RunOutcomesDeps, of: { event: Event; position: ChainPosition; giveUpAt: number }) {
+    this.#deps = deps;
+    this.#source = { event: of.event, position: of.position };
+    this.#giveUpAt = of.giveUpAt;
+  }
+
+  /** What an attempt would be recorded as. */
+  ofAttempt({ link, attempt }: Concerned, answer: ListenerAnswer, end: OutcomeEnd): Outcome {
+    return attemptOutcome({ ...this.#source, link, attempt }, answer, end);
+  }
+
+  /** Records an attempt, with its wide log line. */
+  attempted(outcome: Outcome): void {
+    const { event } = this.#source;
+    const { response: _, called: __, startedAt: ___, ...fields } = outcome;
+    this.#deps.log.info('delivery.attempted', {
+      ...fields,
+      sourceId: event.sourceId,
+      eventType: event.eventType,
+      traceparent: event.traceparent,
+    });
+    this.#send(outcome);
+  }
+
+  /** Records that no attempt was made. */
+  decided({ link, attempt }: Concerned, end: OutcomeEnd, error: string | null): void {
+    const now = this.#deps.clock.now();
+    this.#send(decisionOutcome({ ...this.#source, link, attempt }, end, { now, error }));
+  }
+
+  /** @throws UNAVAILABLE when one of them found no safe place in time. */
+  async allSafe(): Promise<void> {
+    for (const sent of this.#sent) await sent;
+  }
+
+  #send(outcome: Outcome): void {
+    const { acceptedAt, deliverAt } = this.#source.event;
+    const waitedMs = outcome.startedAt + outcome.durationMs - Math.max(acceptedAt, deliverAt ?? 0);
+    this.#deps.metrics.delivered(outcome.state, outcome.state === 'succeeded' ? waitedMs : null);
+    const sent = this.#deps.outcomes.add(outcome, this.#giveUpAt);
+    // It is awaited before the ack; until then nobody listens.
+    sent.catch(() => undefined);
+    this.#sent.push(sent);
+  }
+}
