@@ -26,7 +26,7 @@ export type ExchangeResult =
   | { kind: 'incomplete'; status: number | null; error: string };
 
 /** The most that is read of an answer's body (wire page, section 3). */
-export const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
  * Sends a request and takes its answer, all within `timeoutMs`, connecting included. Never rejects and follows nothing.

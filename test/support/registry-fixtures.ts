@@ -3,7 +3,7 @@ import type { SchemaCompiler } from '../../src/core/ports.js';
 import { RegistrySnapshot } from '../../src/core/registry.js';
 
 /** Accepts every schema; a filter `{ never: true }` matches nothing. */
-export const anySchema: SchemaCompiler = {
+const anySchema: SchemaCompiler = {
   compile: (schema) => () => (schema['never'] === true ? { path: '', message: 'never' } : null),
 };
 
