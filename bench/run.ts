@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     events: { type: 'string', default: '20000' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
+    profile: { type: 'string' },
     kinds: { type: 'string', default: 'bare,floor,centre,embedded' },
   },
 });
@@ -147,7 +148,10 @@ async function withCentre(kind: 'centre' | 'embedded', nodes: string[][], work: 
           EVENT_CENTER_BROKER_PREFIX: broker.prefix,
           EVENT_CENTER_DATABASE_URL: database.url,
         };
-  const centre = await startCentreProcess({ environment });
+  const centre = await startCentreProcess({
+    environment,
+    nodeArguments: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
+  });
   try {
     const { appId, appKey } = await registerBench(centre, nodes);
     return await work({ url: centre.url, appId, appKey }, centre.pid);

@@ -22,6 +22,8 @@ export interface CentreOptions {
   environment: Record<string, string>;
   /** A data folder that outlives the process; else one of its own, removed by `stop`. */
   dataDir?: string;
+  /** Arguments of Node itself, such as `--cpu-prof`. */
+  nodeArguments?: string[];
   /** The process's log goes there; else to this process's standard error. */
   logFile?: string;
 }
@@ -33,7 +35,7 @@ const MAIN = join(process.cwd(), 'dist', 'src', 'main.js');
 /** Starts `event-center serve` from `dist` and waits for its ready line. @throws when it ends or is not ready in time. */
 export async function startCentreProcess(options: CentreOptions): Promise<CentreProcess> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'event-center-'));
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
+  const child = spawn(process.execPath, [...(options.nodeArguments ?? []), MAIN, 'serve'], {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
