@@ -51,10 +51,12 @@ export class HeldEvent {
   readonly parts: Part[] = [];
   /** When the oldest of it happened. */
   happenedAt = Infinity;
-  /** Rows that it becomes, about. */
-  rows = 0;
   bytes = 0;
-  #waitsFor: Set<string> | null = null;
+  #hasEvent = false;
+  /** Listeners that get a delivery's row, those of them that no outcome came of yet, and attempts with a row. */
+  readonly #listeners = new Set<string>();
+  readonly #waitsFor = new Set<string>();
+  #attempts = 0;
 
   constructor(eventId: string, heldSince: number) {
     this.eventId = eventId;
@@ -66,23 +68,30 @@ export class HeldEvent {
    * in one go, it costs one row each and no reading.
    */
   get isComplete(): boolean {
-    return this.#waitsFor?.size === 0;
+    return this.#hasEvent && this.#waitsFor.size === 0;
+  }
+
+  /** Rows that it becomes. */
+  get rows(): number {
+    return (this.#hasEvent ? 1 : 0) + this.#listeners.size + this.#attempts;
   }
 
   addEvent(message: HeldMessage, recorded: RecordedEvent): void {
     this.#add({ message, recorded, outcomes: [] }, Math.max(recorded.event.acceptedAt, recorded.event.deliverAt ?? 0));
-    const owed = recorded.scheduled ? [] : recorded.owed;
-    this.rows += 1 + owed.length;
+    this.#hasEvent = true;
     this.bytes += recorded.event.userObject?.length ?? 0;
-    this.#waitsFor ??= new Set();
-    for (const { listenerId } of owed) if (!this.#hasOutcomeOf(listenerId)) this.#waitsFor.add(listenerId);
+    for (const { listenerId } of recorded.scheduled ? [] : recorded.owed) {
+      if (!this.#listeners.has(listenerId)) this.#waitsFor.add(listenerId);
+      this.#listeners.add(listenerId);
+    }
   }
 
   addOutcomes(message: HeldMessage, outcomes: Outcome[]): void {
     for (const outcome of outcomes) {
-      if (!isFirstSuccess(outcome) || this.#waitsFor === null) this.rows += 1;
+      if (outcome.called && !isFirstSuccess(outcome)) this.#attempts += 1;
       this.bytes += outcome.response?.length ?? 0;
-      this.#waitsFor?.delete(outcome.listenerId);
+      this.#listeners.add(outcome.listenerId);
+      this.#waitsFor.delete(outcome.listenerId);
     }
     this.#add(
       { message, recorded: null, outcomes },
@@ -94,10 +103,6 @@ export class HeldEvent {
     part.message.addPart();
     this.parts.push(part);
     this.happenedAt = Math.min(this.happenedAt, happenedAt);
-  }
-
-  #hasOutcomeOf(listenerId: string): boolean {
-    return this.parts.some(({ outcomes }) => outcomes.some((outcome) => outcome.listenerId === listenerId));
   }
 }
 

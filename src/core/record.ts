@@ -191,7 +191,9 @@ export class Recorder {
     // The due scanner releases a scheduled event under claimed steps; from the sender it comes without.
     const scheduled = event.deliverAt !== null && !claimSteps;
     if (scheduled) return { event, owed: [], scheduled };
-    const snapshot = await registry.atLeast(event.registryVersion);
+    const current = registry.current();
+    const isKnown = current.version >= event.registryVersion;
+    const snapshot = isKnown ? current : await registry.atLeast(event.registryVersion);
     const owed = snapshot
       .owed(event)
       .map(({ listenerId, nodeCode, operIndex }) => ({ listenerId, nodeCode, operIndex }));
