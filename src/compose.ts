@@ -137,9 +137,9 @@ async function start(config: Config, parts: Parts, { print, ending }: Beginning)
   const url = await parts.add('http', server, () => server.stop(config.shutdown.graceMs)).start();
   while (!ending.aborted && !(broker.status().ready && registry.loaded)) await sleep(READY_LOOK_MS, ending);
   if (ending.aborted) return;
-  const firstToken = config.role === 'worker' ? null : await access.ensureFirstToken().catch(() => null);
+  delivering?.startBackground();
   print(`event-center ready ${url}`);
-  if (config.role !== 'worker') for (const line of howToGoOn(url, firstToken)) print(line);
+  if (config.role !== 'worker') await printHowToGoOn(config, access, { url, print, log: parts.log });
 }
 
 type Surroundings = Awaited<ReturnType<typeof openSurroundings>>;
@@ -331,13 +331,19 @@ async function startDelivering(surroundings: Surroundings, parts: Parts) {
     }),
     new Retention({ store: new SqlRetentionStore({ database }), idempotency, log, clock, ...config.retention }),
   ];
-  for (const part of [recorder, dead, ...background]) {
+  for (const part of [recorder, dead]) {
     await part.start();
     parts.add(part.constructor.name, part, (started) => started.stop());
   }
   worker.start();
   parts.add('worker', worker, (part) => part.stop(config.shutdown.graceMs));
-  return { worker, recorder };
+  const startBackground = (): void => {
+    for (const part of background) {
+      part.start();
+      parts.add(part.constructor.name, part, (started) => started.stop());
+    }
+  };
+  return { worker, recorder, startBackground };
 }
 
 /** What the HTTP server answers: everything, or health only in the role `worker`. */
@@ -388,20 +394,23 @@ function answering(
   return { host, port, eventManager, app };
 }
 
-function howToGoOn(url: string, firstToken: string | null): string[] {
-  const token =
-    firstToken === null
-      ? []
-      : [
-          '',
-          '  Admin token, shown only now (keep it; only its hash is stored):',
-          `    ${firstToken}`,
-          '',
-          '  Try it:             npm run demo        (in a second terminal)',
-          `  API documentation:  ${url}/docs`,
-          `  Health, metrics:    ${url}/readyz  ${url}/metrics`,
-        ];
-  return token;
+/** The first admin token, once, and on a start without any server what a newcomer may do next. */
+async function printHowToGoOn(
+  config: Config,
+  access: Access,
+  { url, print, log }: { url: string; print: (line: string) => void; log: Log },
+): Promise<void> {
+  try {
+    const token = await access.ensureFirstToken();
+    if (token !== null) print(`\n  Admin token, shown only now (only its hash is stored):\n    ${token}`);
+  } catch (error) {
+    log.warn('token.first-not-made', { error });
+  }
+  if (config.broker.url !== 'embedded:') return;
+  print(`\n  See it work:        npm run demo     (in a second terminal)
+  API documentation:  ${url}/docs
+  Health, metrics:    ${url}/readyz  ${url}/metrics
+  Stop:               Ctrl+C; data is kept in the folder ${config.dataDir}\n`);
 }
 
 function databaseOf(config: Config, log: Log): Database {

@@ -33,12 +33,12 @@ export class DeliveryDesk implements DeliveryAdmin {
 
   async retry(actor: Actor, eventId: string, listenerId: string): Promise<void> {
     await this.#deps.redelivery.retry(eventId, listenerId);
-    await this.#audit(actor, aboutDelivery('delivery.retry', eventId, listenerId));
+    await this.#audit(actor, aboutDelivery('delivery.retried', eventId, listenerId));
   }
 
   async cancel(actor: Actor, eventId: string, listenerId: string): Promise<void> {
     await this.#deps.redelivery.cancel(eventId, listenerId);
-    await this.#audit(actor, aboutDelivery('delivery.cancel', eventId, listenerId));
+    await this.#audit(actor, aboutDelivery('delivery.cancelled', eventId, listenerId));
   }
 
   async startReplay(
@@ -60,7 +60,7 @@ export class DeliveryDesk implements DeliveryAdmin {
     };
     await this.#deps.replays.create(replay);
     const detail = JSON.parse(JSON.stringify(request)) as JsonObject;
-    await this.#audit(actor, { action: 'replay.start', subjectKind: 'replay', subjectId: replay.id, detail });
+    await this.#audit(actor, { action: 'replay.started', subjectKind: 'replay', subjectId: replay.id, detail });
     return replay;
   }
 
@@ -71,7 +71,7 @@ export class DeliveryDesk implements DeliveryAdmin {
   async cancelReplay(actor: Actor, id: string): Promise<Replay> {
     const replay = await this.#deps.replays.cancel(id, this.#deps.clock.now());
     if (replay === null) throw new EventCenterError('NOT_FOUND', `there is no replay ${id}`);
-    await this.#audit(actor, { action: 'replay.cancel', subjectKind: 'replay', subjectId: id, detail: {} });
+    await this.#audit(actor, { action: 'replay.cancelled', subjectKind: 'replay', subjectId: id, detail: {} });
     return replay;
   }
 

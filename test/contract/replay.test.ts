@@ -146,7 +146,7 @@ describeEachDatabase('replays', (create) => {
       createdAt: event.acceptedAt,
     });
     expect(await eventStateIn(database, event.eventId)).toBe('pending');
-    expect(audited).toMatchObject([{ action: 'replay.start', subjectKind: 'replay' }]);
+    expect(audited).toMatchObject([{ action: 'replay.started', subjectKind: 'replay' }]);
   });
 
   it('reaches a listener that was registered later, under the version that it came with', async () => {
