@@ -57,7 +57,14 @@ const eventMetaSchema = z.object({
 
 const envelopeSchema = z.object({ v: z.literal(LAYOUT_VERSION), metaBytes: count.optional() });
 
-const STATES = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'] as const satisfies DeliveryState[];
+const STATES = [
+  'pending',
+  'retrying',
+  'succeeded',
+  'failed',
+  'skipped',
+  'cancelled',
+] as const satisfies DeliveryState[];
 const REASONS = [
   'listener-disabled',
   'listener-deleted',

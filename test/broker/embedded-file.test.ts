@@ -50,7 +50,9 @@ describe('the embedded broker and its file', () => {
   it('has every confirmed message after a kill -9', async () => {
     const { dataDir, prefix } = fixture;
     const script = join(__dirname, '../support/embedded-publisher.ts');
-    const child = spawn(process.execPath, ['--import', 'tsx', script, dataDir, prefix, TYPE], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', script, dataDir, prefix, TYPE], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let output = '';
     child.stdout.on('data', (data: Buffer) => {
       output += data.toString();
@@ -61,7 +63,8 @@ describe('the embedded broker and its file', () => {
     await closed;
     // The kill can have cut the last line.
     const lines = output.slice(0, output.lastIndexOf('\n')).split('\n');
-    const idsOf = (word: string): string[] => lines.filter((line) => line.startsWith(word)).map((line) => line.slice(word.length + 1));
+    const idsOf = (word: string): string[] =>
+      lines.filter((line) => line.startsWith(word)).map((line) => line.slice(word.length + 1));
     const [confirmed, taken] = [idsOf('confirmed'), idsOf('taken')];
     const broker = await fixture.start();
     const inNode = new Set((await takeAll(broker, A)).map(({ message }) => message.event.eventId));
@@ -72,7 +75,9 @@ describe('the embedded broker and its file', () => {
     expect(confirmed.filter((id) => !known.has(id))).toEqual([]);
     // What was taken before and comes again says so.
     const wasTaken = new Set(taken);
-    expect(inJournal.filter(({ message, redelivered }) => wasTaken.has(message.event.eventId) && !redelivered)).toEqual([]);
+    expect(inJournal.filter(({ message, redelivered }) => wasTaken.has(message.event.eventId) && !redelivered)).toEqual(
+      [],
+    );
   }, 60_000);
 
   it('calls what was never handed out fresh, also after a restart', async () => {

@@ -1,6 +1,12 @@
 import * as fc from 'fast-check';
 import { decodeDead, encodeDead } from '../../src/broker/dead-format.js';
-import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes, type WireMessage } from '../../src/broker/message-format.js';
+import {
+  decodeEvent,
+  decodeOutcomes,
+  encodeEvent,
+  encodeOutcomes,
+  type WireMessage,
+} from '../../src/broker/message-format.js';
 import type { EventMessage, Outcome } from '../../src/core/model.js';
 import { aChain, aMessage, anOutcome } from '../support/messages.js';
 
@@ -50,7 +56,9 @@ const outcome: fc.Arbitrary<Outcome> = fc.record({
   attempt: fc.nat(),
   called: fc.boolean(),
   state: fc.constantFrom('pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'),
-  reason: fc.option(fc.constantFrom('listener-disabled', 'chain-stopped', 'circuit-open', 'exhausted', 'gone', 'dead-lettered')),
+  reason: fc.option(
+    fc.constantFrom('listener-disabled', 'chain-stopped', 'circuit-open', 'exhausted', 'gone', 'dead-lettered'),
+  ),
   startedAt: whole,
   durationMs: fc.nat(),
   status: fc.option(fc.integer()),
@@ -65,7 +73,11 @@ const anyWire: fc.Arbitrary<WireMessage> = fc.record({
   headers: fc.oneof(
     fc.dictionary(fc.string(), fc.anything()),
     fc.record({ ec: fc.oneof(fc.string(), fc.json(), bytes, fc.anything()) }),
-    fc.record({ ec: fc.dictionary(fc.constantFrom('v', 'id', 'chain', 'metaBytes', 'type'), fc.jsonValue()).map((meta) => JSON.stringify({ v: 1, ...meta })) }),
+    fc.record({
+      ec: fc
+        .dictionary(fc.constantFrom('v', 'id', 'chain', 'metaBytes', 'type'), fc.jsonValue())
+        .map((meta) => JSON.stringify({ v: 1, ...meta })),
+    }),
   ),
 });
 
@@ -128,7 +140,10 @@ describe('the message format', () => {
     const original = aMessage();
     const { body, headers } = encodeEvent(original);
     const meta = { ...(JSON.parse(String(headers['ec'])) as object), later: { added: true } };
-    expect(decodeEvent({ body, headers: { ec: JSON.stringify(meta), other: 1 } })).toEqual({ ok: true, message: original });
+    expect(decodeEvent({ body, headers: { ec: JSON.stringify(meta), other: 1 } })).toEqual({
+      ok: true,
+      message: original,
+    });
     const outcomes = [anOutcome()];
     const withMore = Buffer.from(JSON.stringify(outcomes.map((one) => ({ ...one, later: 1 }))));
     expect(decodeOutcomes({ ...encodeOutcomes([]), body: withMore })).toEqual({ ok: true, message: outcomes });
@@ -156,7 +171,10 @@ describe('the message format', () => {
 
   it('keeps an event readable in the dead queue', () => {
     const original = aMessage({}, { chain: aChain() });
-    const dead = decodeDead(encodeDead(encodeEvent(original), { reason: 'why', queue: 'q' }), { reason: '', queue: null });
+    const dead = decodeDead(encodeDead(encodeEvent(original), { reason: 'why', queue: 'q' }), {
+      reason: '',
+      queue: null,
+    });
     expect(dead.message).toEqual(original);
   });
 });

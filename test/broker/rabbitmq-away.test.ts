@@ -99,14 +99,21 @@ describe('the RabbitMQ broker while RabbitMQ is away', () => {
     await publisher.stop();
     expect(new Set(publisher.refused)).toEqual(new Set(['UNAVAILABLE']));
     const [journal, node] = [new Set<string>(), new Set<string>()];
-    const into = (seen: Set<string>) => async ({ message }: { message: EventMessage }) => {
-      seen.add(message.event.eventId);
-      return 'ack' as const;
-    };
+    const into =
+      (seen: Set<string>) =>
+      async ({ message }: { message: EventMessage }) => {
+        seen.add(message.event.eventId);
+        return 'ack' as const;
+      };
     await broker.consumeNode(A, { prefetch: 100 }, into(node));
     await broker.consumeJournal({ prefetch: 100 }, into(journal));
-    await until('all came', async () => (await broker.depth(A)) === 0 && (await broker.depth({ kind: 'journal' })) === 0);
-    await until('no confirmed one is missing', () => publisher.confirmed.every((id) => node.has(id) && journal.has(id)));
+    await until(
+      'all came',
+      async () => (await broker.depth(A)) === 0 && (await broker.depth({ kind: 'journal' })) === 0,
+    );
+    await until('no confirmed one is missing', () =>
+      publisher.confirmed.every((id) => node.has(id) && journal.has(id)),
+    );
   });
 
   it('goes on consuming after a cut, and gets again what was in hand', async () => {
@@ -157,7 +164,9 @@ describe('the RabbitMQ broker while RabbitMQ is away', () => {
     const all = Array.from({ length: 15_000 }, () => broker.publishEvent(aMessage({ eventTypeId: TYPE })));
     const results = await Promise.allSettled(all);
     expect(results.every((result) => result.status === 'rejected' && code(result.reason) === 'UNAVAILABLE')).toBe(true);
-    expect(results.some((result) => result.status === 'rejected' && /already wait/.test(String(result.reason)))).toBe(true);
+    expect(results.some((result) => result.status === 'rejected' && /already wait/.test(String(result.reason)))).toBe(
+      true,
+    );
     proxy.thaw();
   });
 

@@ -1,6 +1,14 @@
 import { uuidV7 } from '../../src/core/ids.js';
 import type { EventMessage, Outcome } from '../../src/core/model.js';
-import type { Broker, DeadMessage, Handler, NodeQueue, Received, Settlement, Subscription } from '../../src/core/ports.js';
+import type {
+  Broker,
+  DeadMessage,
+  Handler,
+  NodeQueue,
+  Received,
+  Settlement,
+  Subscription,
+} from '../../src/core/ports.js';
 import { brokerFixture, type BrokerFixture, type BrokerKind } from '../support/brokers.js';
 import { aChain, aMessage, anEvent, anOutcome } from '../support/messages.js';
 import { until } from '../support/until.js';
@@ -161,7 +169,10 @@ export function brokerConformance(kind: BrokerKind): void {
     });
 
     it('carries batches of outcomes', async () => {
-      const outcomes = [anOutcome(), anOutcome({ state: 'retrying', status: null, error: 'no answer', nextAttemptAt: 99 })];
+      const outcomes = [
+        anOutcome(),
+        anOutcome({ state: 'retrying', status: null, error: 'no answer', nextAttemptAt: 99 }),
+      ];
       await broker.publishOutcomes(outcomes);
       const taken = collector<Outcome[]>();
       await broker.consumeOutcomes({ prefetch: 10 }, taken.handler);
@@ -285,28 +296,31 @@ export function brokerConformance(kind: BrokerKind): void {
       ['a node queue, of an unknown layout', node('A'), { ec: '{"v":99}' }, /ec\.v/],
       ['the journal', { kind: 'journal' }, { ec: '{"v":1}' }, /ec\.id/],
       ['the outcomes', { kind: 'outcomes' }, { ec: '{"v":1}' }, /JSON/],
-    ])('moves an unreadable message of %s to the dead queue, with its bytes, and goes on', async (_name, ref, headers, reason) => {
-      const body = Buffer.from([0x66, 0xff, 0x00]);
-      const a = await bound(node('A'), TYPE);
-      await broker.stop();
-      await fixture.inject(ref, { body, headers: { ...headers, who: 'somebody' }, messageId: 'm-1' });
-      broker = await fixture.start();
-      const good = aMessage({ eventTypeId: TYPE });
-      await broker.publishEvent(good);
-      await broker.publishOutcomes([anOutcome()]);
-      const taken = collector<unknown>();
-      if (ref.kind === 'journal') await broker.consumeJournal({ prefetch: 1 }, taken.handler);
-      else if (ref.kind === 'outcomes') await broker.consumeOutcomes({ prefetch: 1 }, taken.handler);
-      else await broker.consumeNode(a, { prefetch: 1 }, taken.handler);
-      const dead = await takeDead();
-      expect(dead.message).toBeNull();
-      expect(dead.reason).toMatch(reason);
-      expect(dead.queue).toBe(fixture.names.queue(ref));
-      expect(dead.raw).toEqual(body);
-      expect(JSON.parse(dead.rawHeaders)).toMatchObject({ who: 'somebody' });
-      await taken.count(1);
-      await depthIs(ref, 0);
-    });
+    ])(
+      'moves an unreadable message of %s to the dead queue, with its bytes, and goes on',
+      async (_name, ref, headers, reason) => {
+        const body = Buffer.from([0x66, 0xff, 0x00]);
+        const a = await bound(node('A'), TYPE);
+        await broker.stop();
+        await fixture.inject(ref, { body, headers: { ...headers, who: 'somebody' }, messageId: 'm-1' });
+        broker = await fixture.start();
+        const good = aMessage({ eventTypeId: TYPE });
+        await broker.publishEvent(good);
+        await broker.publishOutcomes([anOutcome()]);
+        const taken = collector<unknown>();
+        if (ref.kind === 'journal') await broker.consumeJournal({ prefetch: 1 }, taken.handler);
+        else if (ref.kind === 'outcomes') await broker.consumeOutcomes({ prefetch: 1 }, taken.handler);
+        else await broker.consumeNode(a, { prefetch: 1 }, taken.handler);
+        const dead = await takeDead();
+        expect(dead.message).toBeNull();
+        expect(dead.reason).toMatch(reason);
+        expect(dead.queue).toBe(fixture.names.queue(ref));
+        expect(dead.raw).toEqual(body);
+        expect(JSON.parse(dead.rawHeaders)).toMatchObject({ who: 'somebody' });
+        await taken.count(1);
+        await depthIs(ref, 0);
+      },
+    );
 
     it('hands out no more than the prefetch before something is settled', async () => {
       const a = await bound(node('A'), TYPE);

@@ -18,7 +18,10 @@ async function publish(dataDir: string, prefix: string, eventTypeId: string): Pr
     log: silentLog,
   });
   await broker.start();
-  await broker.ensureTopology({ nodeQueues: [{ kind: 'url', nodeCode: 'A', eventTypeIds: [eventTypeId] }], delaysMs: [] });
+  await broker.ensureTopology({
+    nodeQueues: [{ kind: 'url', nodeCode: 'A', eventTypeIds: [eventTypeId] }],
+    delaysMs: [],
+  });
   await broker.consumeJournal({ prefetch: 10 }, ({ message }) => {
     writeSync(1, `taken ${message.event.eventId}\n`);
     return Promise.resolve('ack');

@@ -19,7 +19,14 @@ import type {
 } from '../../core/ports.js';
 import { decodeDead, encodeDead } from '../dead-format.js';
 import { forEachLimited } from '../for-each-limited.js';
-import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes, type Decoded, type WireMessage } from '../message-format.js';
+import {
+  decodeEvent,
+  decodeOutcomes,
+  encodeEvent,
+  encodeOutcomes,
+  type Decoded,
+  type WireMessage,
+} from '../message-format.js';
 import { namesUnder, type Names } from '../names.js';
 import { ReadyGate } from '../ready-gate.js';
 import { VersionListeners } from '../version-listeners.js';
@@ -195,7 +202,12 @@ export class EmbeddedBroker implements Broker {
     });
     const { journal, outcomes, dead } = this.#names;
     queues.ensure([journal, outcomes, dead].map((name) => ({ name, eventTypeIds: [] })));
-    const delayed = new DelayedMessages({ file, commits, clock, deliver: (queue, message) => this.#deliver(queue, message) });
+    const delayed = new DelayedMessages({
+      file,
+      commits,
+      clock,
+      deliver: (queue, message) => this.#deliver(queue, message),
+    });
     this.#opened = { file, commits, queues, delayed };
     delayed.start();
     this.#gate.open();
@@ -221,7 +233,9 @@ export class EmbeddedBroker implements Broker {
     } catch (error) {
       if (error instanceof EventCenterError) throw error;
       commits.troubled(error);
-      throw new EventCenterError('UNAVAILABLE', `the embedded broker cannot write: ${messageOf(error)}`, { cause: error });
+      throw new EventCenterError('UNAVAILABLE', `the embedded broker cannot write: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 

@@ -1,7 +1,7 @@
 import { EventCenterError } from '../../core/errors.js';
 import type { Log, Metrics } from '../../core/ports.js';
 import { messageOf } from '../within.js';
-import type { QueueFile } from './queue-file.js';
+import { sqliteCode, type QueueFile } from './queue-file.js';
 
 /** Writes that come within this time share one transaction, and so one wait for the disk. */
 const GATHER_MS = 2;
@@ -61,7 +61,7 @@ export class GroupCommit {
       this.#log.error('broker.write.failed', { error: messageOf(error) });
       this.#metrics?.incident('broker-write-failed');
     }
-    const full = error instanceof Error && 'code' in error && error.code === 'SQLITE_FULL';
+    const full = sqliteCode(error) === 'SQLITE_FULL';
     this.#problem = { sentence: `the embedded broker cannot write: ${messageOf(error)}`, full };
     this.#probeTimer ??= setInterval(() => {
       this.#probe();
@@ -99,7 +99,9 @@ export class GroupCommit {
       this.#pending.unshift(...kept);
       this.#flushIn(kept.length < writes.length ? 0 : RETRY_MS);
     }
-    const refusal = new EventCenterError('UNAVAILABLE', `the embedded broker cannot write: ${messageOf(error)}`, { cause: error });
+    const refusal = new EventCenterError('UNAVAILABLE', `the embedded broker cannot write: ${messageOf(error)}`, {
+      cause: error,
+    });
     for (const write of writes) write.failed?.(refusal);
   }
 

@@ -194,12 +194,18 @@ function openExclusively(file: string): Database.Database {
       throw error;
     }
   } catch (error) {
-    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
+    if (sqliteCode(error).startsWith('SQLITE_BUSY')) {
       const advice = 'the embedded broker lives in one process: stop the other one, or use RabbitMQ for several';
       throw new EventCenterError('CONFIG_INVALID', `another process uses ${file}; ${advice}`, { cause: error });
     }
     throw new EventCenterError('UNAVAILABLE', `cannot open ${file}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** SQLite's code of an error, such as `SQLITE_FULL`; empty for any other error. Not by class, of which there can be two. */
+export function sqliteCode(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : '';
 }
 
 function prepare(db: Database.Database) {

@@ -1,7 +1,7 @@
-import type { Duplex } from 'node:stream';
-import { connect, type ChannelModel } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import type { Log } from '../../core/ports.js';
 import { backoffMs, messageOf, pause, within } from '../within.js';
+import { closeQuietly, connectTo, hostOf, streamOf, type ConnectOptions } from './connect.js';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
@@ -18,13 +18,9 @@ export interface Session {
   kill(reason: string): void;
 }
 
-export interface LinkOptions {
-  /** Shown by the broker as the connection's name. */
-  name: string;
+export interface LinkOptions extends ConnectOptions {
   /** `amqp://` or `amqps://` urls, tried in turn. */
   addresses: string[];
-  connectTimeoutMs: number;
-  heartbeatSeconds: number;
   log: Log;
 }
 
@@ -92,41 +88,15 @@ export class Link {
     for (const address of addresses) {
       if (this.#stopping.signal.aborted) return null;
       try {
-        return await this.#connect(address);
+        const model = await connectTo(address, this.#options);
+        log.info('broker.connected', { connection: name, broker: hostOf(address) });
+        return model;
       } catch (error) {
         this.#problem = `cannot connect to ${hostOf(address)}: ${messageOf(error)}`;
         log.warn('broker.connect.failed', { connection: name, broker: hostOf(address), error: messageOf(error) });
       }
     }
     return null;
-  }
-
-  async #connect(address: string): Promise<ChannelModel> {
-    const { connectTimeoutMs, heartbeatSeconds, name } = this.#options;
-    const url = new URL(address);
-    if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(heartbeatSeconds));
-    const opening = connect(url.href, {
-      noDelay: true,
-      keepAlive: true,
-      // Of the socket's silence while connecting; the limit around it holds for the whole handshake.
-      timeout: connectTimeoutMs,
-      clientProperties: { connection_name: name },
-    });
-    let late = false;
-    opening.then(
-      (model) => {
-        if (late) void closeQuietly(model);
-      },
-      () => undefined,
-    );
-    try {
-      const model = await within(connectTimeoutMs, 'the handshake', opening);
-      this.#options.log.info('broker.connected', { connection: name, broker: hostOf(address) });
-      return model;
-    } catch (error) {
-      late = true;
-      throw error;
-    }
   }
 
   /** Sets a connection up and waits until it ends. */
@@ -188,23 +158,5 @@ export class Link {
         },
       };
     });
-  }
-}
-
-function hostOf(address: string): string {
-  return new URL(address).host;
-}
-
-/** The socket, which amqplib has no method to cut. */
-function streamOf(model: ChannelModel): Duplex {
-  return (model.connection as unknown as { stream: Duplex }).stream;
-}
-
-async function closeQuietly(model: ChannelModel): Promise<void> {
-  model.on('error', () => undefined);
-  try {
-    await model.close();
-  } catch {
-    streamOf(model).destroy();
   }
 }

@@ -1,9 +1,10 @@
-import type { ConsumeMessage, Options } from 'amqplib';
+import type { ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { EventCenterError } from '../../core/errors.js';
 import type { Event, EventMessage, Outcome } from '../../core/model.js';
 import type {
   Broker,
   BrokerStatus,
+  EnsureOptions,
   ConsumeOptions,
   DeadMessage,
   Handler,
@@ -16,18 +17,29 @@ import type {
 } from '../../core/ports.js';
 import { decodeDead, encodeDead } from '../dead-format.js';
 import { forEachLimited } from '../for-each-limited.js';
-import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes, type Decoded, type WireMessage } from '../message-format.js';
+import {
+  decodeEvent,
+  decodeOutcomes,
+  encodeEvent,
+  encodeOutcomes,
+  type Decoded,
+  type WireMessage,
+} from '../message-format.js';
 import { VersionListeners } from '../version-listeners.js';
 import { messageOf, pause, within } from '../within.js';
 import { encodeAnnouncement, listenForAnnouncements } from './control.js';
 import { deathOf } from './death.js';
 import { Link, type Session } from './link.js';
 import { namesUnder, type Names } from '../names.js';
-import { Publisher, type Destination } from './publisher.js';
+import { onConnectionOfItsOwn } from './one-off.js';
+import { probeQueue } from './probe.js';
+import type { Destination } from './publish-lane.js';
+import { Publisher } from './publisher.js';
 import { Readiness } from './readiness.js';
 import { closedWith } from './replies.js';
-import { RpcChannels } from './rpc-channels.js';
-import { PROBE_TYPE, RabbitmqSubscription } from './subscription.js';
+import { closeChannel, openChannel, RpcChannels } from './rpc-channels.js';
+import { StuckQueues } from './stuck-queues.js';
+import { RabbitmqSubscription } from './subscription.js';
 import { TopologyKeeper } from './topology-keeper.js';
 
 const SETTLE_MS = 2000;
@@ -61,13 +73,17 @@ export class RabbitmqBroker implements Broker {
   readonly #keeper: TopologyKeeper;
   readonly #publisher: Publisher;
   readonly #publishLink: Link;
+  /** For destinations that stop a connection; opened when there is one. */
+  readonly #asideLink: Link;
   readonly #consumeLink: Link;
   readonly #readiness: Readiness;
+  readonly #stuck: StuckQueues;
   readonly #subscriptions = new Set<AnySubscription>();
   readonly #versionListeners: VersionListeners;
   readonly #stopping = new AbortController();
   readonly #rpcTimeoutMs: number;
-  /** The consuming connection once it is set up. */
+  /** The connections once they are set up. */
+  #publishing: Session | null = null;
   #consuming: { session: Session; channels: RpcChannels } | null = null;
   #blocked = false;
   #repairing: Promise<void> | null = null;
@@ -82,7 +98,9 @@ export class RabbitmqBroker implements Broker {
     this.#keeper = new TopologyKeeper({
       names: this.#names,
       log,
-      metrics,
+      onQueueFailed: (queue) => {
+        this.#stuck.suspectQueue(queue);
+      },
       onDeclared: () => {
         for (const subscription of this.#subscriptions) subscription.poke();
       },
@@ -95,12 +113,28 @@ export class RabbitmqBroker implements Broker {
       onTopologyBroken: () => {
         this.#repairSoon();
       },
+      onSetAside: () => {
+        this.#asideLink.start();
+      },
     });
     this.#readiness = new Readiness({
       settleMs: options.settleMs ?? SETTLE_MS,
-      probe: () => this.#probe(),
+      probe: () => this.#probeOwn(),
       connected: () => this.#consuming !== null && this.#publisher.problem === null,
       log,
+    });
+    this.#stuck = new StuckQueues({
+      probe: (queue) => this.#apart(`the probe of ${queue}`, (channel) => probeQueue(channel, queue)),
+      probeOwn: () => this.#apart('the probe', (channel) => probeQueue(channel, this.#names.outcomes)),
+      connected: () => this.#consuming !== null && this.#publisher.problem === null,
+      boundTo: (eventTypeId) => this.#keeper.boundTo(eventTypeId),
+      recreate: async (queue) => {
+        await this.#apart(`deleting ${queue}`, (channel) => channel.deleteQueue(queue));
+        // Its death may take the connection along; the next one declares everything anyway.
+        await this.#keeper.declareAnew(queue).catch(() => undefined);
+      },
+      log,
+      metrics,
     });
     const link = { addresses, connectTimeoutMs, heartbeatSeconds, log };
     this.#publishLink = new Link(
@@ -108,11 +142,25 @@ export class RabbitmqBroker implements Broker {
       {
         up: (session) => this.#publishUp(session),
         down: (reason) => {
-          this.#publisher.detach(reason);
+          this.#publishing = null;
+          this.#publisher.main.detach(reason);
           this.#lost('publish');
         },
         blocked: (reason) => {
           this.#setBlocked(reason);
+        },
+      },
+    );
+    const { aside } = this.#publisher;
+    this.#asideLink = new Link(
+      { ...link, name: `event-center ${prefix}publish aside` },
+      {
+        up: (session) => aside.attach(session),
+        down: (reason) => {
+          aside.detach(reason);
+        },
+        blocked: (reason) => {
+          aside.setBlocked(reason);
         },
       },
     );
@@ -146,8 +194,8 @@ export class RabbitmqBroker implements Broker {
     await within(STOP_TIMEOUT_MS, 'stopping the consumers', stopped).catch((error: unknown) => {
       this.#options.log.warn('broker.stop.cut_short', { error: messageOf(error) });
     });
-    await Promise.all([this.#consumeLink.stop(), this.#publishLink.stop()]);
-    await Promise.all([this.#readiness.stop(), this.#repairing]);
+    await Promise.all([this.#consumeLink.stop(), this.#publishLink.stop(), this.#asideLink.stop()]);
+    await Promise.all([this.#readiness.stop(), this.#stuck.stop(), this.#repairing]);
   }
 
   status(): BrokerStatus {
@@ -184,9 +232,14 @@ export class RabbitmqBroker implements Broker {
     }
   }
 
-  publishEvent(message: EventMessage): Promise<void> {
+  async publishEvent(message: EventMessage): Promise<void> {
     const { eventTypeId } = message.event;
-    return this.#publish({ exchange: this.#names.events, routingKey: eventTypeId }, encodeEvent(message));
+    try {
+      await this.#publish({ exchange: this.#names.events, routingKey: eventTypeId }, encodeEvent(message));
+    } catch (error) {
+      this.#stuck.suspectQueuesOf(eventTypeId);
+      throw error;
+    }
   }
 
   publishToJournal(event: Event): Promise<void> {
@@ -196,8 +249,14 @@ export class RabbitmqBroker implements Broker {
 
   async publishToNode(queue: NodeQueue, message: EventMessage, delayMs: number): Promise<void> {
     if (delayMs > 0) await this.#keeper.ensureDelay(delayMs).catch(unavailable);
+    const routingKey = this.#names.node(queue);
     const exchange = delayMs > 0 ? this.#names.delay(delayMs) : this.#names.redeliver;
-    await this.#publish({ exchange, routingKey: this.#names.node(queue) }, encodeEvent(message));
+    try {
+      await this.#publish({ exchange, routingKey }, encodeEvent(message));
+    } catch (error) {
+      this.#stuck.suspectQueue(delayMs > 0 ? exchange : routingKey);
+      throw error;
+    }
   }
 
   publishOutcomes(outcomes: Outcome[]): Promise<void> {
@@ -259,7 +318,8 @@ export class RabbitmqBroker implements Broker {
       declare: () => this.#keeper.ensureForConsumer(queue),
       onQueueLost: () => {
         this.#keeper.doubt(queue);
-        if (ref.kind !== 'url' && ref.kind !== 'plugin') this.#repairSoon();
+        if (ref.kind === 'url' || ref.kind === 'plugin') this.#stuck.suspectQueue(queue);
+        else this.#repairSoon();
       },
       moveToDead: (wire, reason) =>
         this.#publish({ exchange: dead, routingKey: queue }, encodeDead(wire, { reason, queue })),
@@ -274,7 +334,8 @@ export class RabbitmqBroker implements Broker {
   }
 
   async #publishUp(session: Session): Promise<void> {
-    await this.#publisher.attach(session);
+    await this.#publisher.main.attach(session);
+    this.#publishing = session;
     this.#readiness.probeSoon();
   }
 
@@ -295,7 +356,10 @@ export class RabbitmqBroker implements Broker {
         this.#versionListeners.tell(version);
       },
     });
-    await forEachLimited([...this.#subscriptions], SUBSCRIPTIONS_AT_A_TIME, (subscription) => subscription.attach(session));
+    // Not awaited: one queue that does not answer must not keep the others waiting.
+    void forEachLimited([...this.#subscriptions], SUBSCRIPTIONS_AT_A_TIME, (subscription) =>
+      subscription.attach(session),
+    );
     this.#readiness.probeSoon();
   }
 
@@ -313,7 +377,7 @@ export class RabbitmqBroker implements Broker {
   #setBlocked(reason: string | null): void {
     if (this.#blocked === (reason !== null)) return;
     this.#blocked = reason !== null;
-    this.#publisher.setBlocked(reason);
+    this.#publisher.main.setBlocked(reason);
     if (reason === null) {
       this.#options.log.info('broker.unblocked');
     } else {
@@ -322,10 +386,24 @@ export class RabbitmqBroker implements Broker {
     }
   }
 
-  /** Not recorded: it expires at once, and a consumer that still gets it acks it unseen. */
-  async #probe(): Promise<void> {
-    const destination = { exchange: '', routingKey: this.#names.outcomes };
-    await this.#publisher.publish(destination, encodeOutcomes([]), { type: PROBE_TYPE, expiration: 0 });
+  /** Not apart: that the connection which publishes takes it is the point. */
+  async #probeOwn(): Promise<void> {
+    const session = this.#publishing;
+    if (session === null) throw new EventCenterError('UNAVAILABLE', 'the broker is not connected');
+    const { confirmTimeoutMs } = this.#options;
+    const channel = await openChannel(session, confirmTimeoutMs, ({ model }) => model.createConfirmChannel());
+    try {
+      await within(confirmTimeoutMs, 'the probe', probeQueue(channel, this.#names.outcomes));
+    } finally {
+      closeChannel(channel);
+    }
+  }
+
+  #apart(what: string, work: (channel: ConfirmChannel) => Promise<unknown>): Promise<void> {
+    const { addresses, connectTimeoutMs, heartbeatSeconds, prefix } = this.#options;
+    const name = `event-center ${prefix}check`;
+    const options = { addresses, connectTimeoutMs, heartbeatSeconds, name, timeoutMs: this.#rpcTimeoutMs };
+    return onConnectionOfItsOwn(options, what, work);
   }
 
   #repairSoon(): void {

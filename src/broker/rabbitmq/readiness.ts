@@ -1,8 +1,9 @@
 import type { Log } from '../../core/ports.js';
 import { ReadyGate } from '../ready-gate.js';
-import { messageOf, pause } from '../within.js';
+import { backoffMs, messageOf, pause } from '../within.js';
 
 const PROBE_RETRY_MS = 500;
+const MAX_PROBE_RETRY_MS = 10_000;
 
 export interface ReadinessDeps {
   /** How long newly declared queues rest. */
@@ -66,6 +67,7 @@ export class Readiness {
 
   async #probe(): Promise<void> {
     const { signal } = this.#stopping;
+    let failures = 0;
     while (!signal.aborted && !this.gate.isOpen && this.#deps.connected()) {
       const restMs = (this.#settledAt ?? Infinity) - Date.now();
       if (restMs > 0) {
@@ -79,7 +81,8 @@ export class Readiness {
         this.#deps.log.info('broker.ready');
       } catch (error) {
         this.#deps.log.warn('broker.probe.failed', { error: messageOf(error) });
-        await pause(PROBE_RETRY_MS, signal);
+        await pause(backoffMs(failures, PROBE_RETRY_MS, MAX_PROBE_RETRY_MS), signal);
+        failures += 1;
       }
     }
   }

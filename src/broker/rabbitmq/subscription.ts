@@ -4,12 +4,11 @@ import { decide } from '../hand-over.js';
 import type { Decoded, WireMessage } from '../message-format.js';
 import { backoffMs, messageOf, within } from '../within.js';
 import type { Session } from './link.js';
+import { PROBE_TYPE } from './probe.js';
 import { closeChannel, openChannel } from './rpc-channels.js';
 
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
-/** AMQP type of a message that only proves that a queue takes messages; no handler sees it. */
-export const PROBE_TYPE = 'probe';
 /** Before a message goes back that could not be moved to the dead queue. */
 const AFTER_FAILED_MOVE_MS = 1000;
 
@@ -97,7 +96,8 @@ export class RabbitmqSubscription<T> implements Subscription {
     const consumer = this.#consumer;
     this.#consumer = null;
     // Acks were sent before on the same channel, so the broker handles them first.
-    if (consumer?.open === true) await within(this.#deps.timeoutMs, 'closing', consumer.channel.close()).catch(() => undefined);
+    if (consumer?.open === true)
+      await within(this.#deps.timeoutMs, 'closing', consumer.channel.close()).catch(() => undefined);
     this.#deps.onStopped();
   }
 

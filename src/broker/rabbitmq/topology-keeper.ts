@@ -9,14 +9,12 @@ import type { RpcChannels } from './rpc-channels.js';
 
 const AT_A_TIME = 4;
 const RETRY_MS = 5000;
-/** A node queue that could not be declared for so long has lost its leader for good, and is made anew. */
-const WEDGED_AFTER_MS = 60_000;
-const WEDGED_AFTER_FAILURES = 5;
 
 export interface TopologyKeeperDeps {
   names: Names;
   log: Log;
-  metrics: Metrics | null;
+  /** A node queue could not be declared although the broker is there. */
+  onQueueFailed: (queue: string) => void;
   /** Called after node queues were declared, so that consumers waiting for one can go on. */
   onDeclared: () => void;
 }
@@ -35,7 +33,6 @@ export class TopologyKeeper {
   #declared = new Set<string>();
   #channels: RpcChannels | null = null;
   #retry: NodeJS.Timeout | null = null;
-  readonly #failures = new Map<string, { count: number; since: number }>();
 
   constructor(deps: TopologyKeeperDeps) {
     this.#deps = deps;
@@ -145,7 +142,9 @@ export class TopologyKeeper {
     // Quorum queues refuse delete-if-empty. Unbound first, so that what comes meanwhile goes to the dead queue.
     this.#declared.delete(`queue ${name}`);
     await channels.run(`unbinding ${name}`, (channel) => channel.unbindQueue(name, names.redeliver, name));
-    const { messageCount, consumerCount } = await channels.run(`checking ${name}`, (channel) => channel.checkQueue(name));
+    const { messageCount, consumerCount } = await channels.run(`checking ${name}`, (channel) =>
+      channel.checkQueue(name),
+    );
     if (messageCount > 0 || consumerCount > 0) {
       await channels.run(`binding ${name}`, (channel) => channel.bindQueue(name, names.redeliver, name));
       return false;
@@ -153,6 +152,20 @@ export class TopologyKeeper {
     this.#forget(name);
     await channels.run(`deleting ${name}`, (channel) => channel.deleteQueue(name));
     return true;
+  }
+
+  /** Names of the node queues that take events of a type, as far as this process knows. */
+  boundTo(eventTypeId: string): string[] {
+    return [...this.#queues].filter(([, types]) => types.has(eventTypeId)).map(([name]) => name);
+  }
+
+  /** Declares the queue of a node or of a delay step after it was deleted, if it should be there. */
+  async declareAnew(name: string): Promise<void> {
+    this.doubt(name);
+    for (const delayMs of this.#delays) {
+      if (this.#deps.names.delay(delayMs) === name) this.#declared.delete(`delay ${delayMs}`);
+    }
+    await this.#declareMissing([...this.#queues.keys()], [...this.#delays]);
   }
 
   #remembered(name: string): Set<string> {
@@ -167,7 +180,6 @@ export class TopologyKeeper {
   #forget(name: string): void {
     this.doubt(name);
     this.#queues.delete(name);
-    this.#failures.delete(name);
   }
 
   #connected(): RpcChannels {
@@ -223,26 +235,14 @@ export class TopologyKeeper {
         await channels.run(`binding ${name}`, (channel) => channel.bindQueue(name, names.events, id));
         declared.add(key);
       }
-      this.#failures.delete(name);
     } catch (error) {
-      if (this.#channels === channels) await this.#failed(name, channels, error);
+      if (this.#channels === channels) {
+        this.#deps.log.warn('broker.declare.failed', { queue: name, error: messageOf(error) });
+        // With other arguments it is somebody else's queue, and alive.
+        if (!closedWith(error, 'PRECONDITION_FAILED')) this.#deps.onQueueFailed(name);
+      }
       throw error;
     }
-  }
-
-  /** Counts failures of one queue on live connections, and deletes a queue that will not come back. */
-  async #failed(name: string, channels: RpcChannels, error: unknown): Promise<void> {
-    const failure = this.#failures.get(name) ?? { count: 0, since: Date.now() };
-    failure.count += 1;
-    this.#failures.set(name, failure);
-    this.#deps.log.warn('broker.declare.failed', { queue: name, failures: failure.count, error: messageOf(error) });
-    // Other arguments under the same name: somebody else's doing, and its messages are alive.
-    if (closedWith(error, 'PRECONDITION_FAILED')) return;
-    if (failure.count < WEDGED_AFTER_FAILURES || Date.now() - failure.since < WEDGED_AFTER_MS) return;
-    this.#failures.delete(name);
-    this.#deps.log.error('broker.queue.recreated', { queue: name, error: messageOf(error) });
-    this.#deps.metrics?.incident('broker-queue-recreated');
-    await channels.run(`deleting ${name}`, (channel) => channel.deleteQueue(name)).catch(() => undefined);
   }
 
   #retryLater(): void {
