@@ -1,8 +1,9 @@
 import { connect } from 'amqplib';
 import type { EventMessage } from '../../src/core/model.js';
 import type { Broker, NodeQueue } from '../../src/core/ports.js';
-import { brokerFixture, TEST_BROKER_URL, type BrokerFixture } from '../support/brokers.js';
+import { brokerFixture, type BrokerFixture } from '../support/brokers.js';
 import { aMessage } from '../support/messages.js';
+import { TEST_BROKER_URL } from '../support/raw-broker.js';
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 

@@ -2,15 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect } from 'amqplib';
-import Database from 'better-sqlite3';
 import { namesUnder, type Names } from '../../src/broker/names.js';
 import { openBroker, type OpenBrokerOptions } from '../../src/broker/open-broker.js';
 import type { Broker, Log, QueueRef } from '../../src/core/ports.js';
+import { deleteRabbitmq, injectEmbedded, injectRabbitmq, TEST_BROKER_URL, type RawMessage } from './raw-broker.js';
 
 export type BrokerKind = 'rabbitmq' | 'embedded';
-
-export const TEST_BROKER_URL = process.env['EVENT_CENTER_TEST_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 
 /** The brokers that suites over adapters run on. */
 export function brokerKinds(): BrokerKind[] {
@@ -18,13 +15,6 @@ export function brokerKinds(): BrokerKind[] {
 }
 
 export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
-/** A message as somebody else might put it into a queue. */
-export interface RawMessage {
-  body: Buffer;
-  headers: Record<string, unknown>;
-  messageId?: string;
-}
 
 /** A broker of either kind that nobody else uses. */
 export interface BrokerFixture {
@@ -101,43 +91,8 @@ export function brokerFixture(kind: BrokerKind): BrokerFixture {
         : Promise.resolve(injectEmbedded(join(dataDir, 'broker.sqlite'), names.queue(queue), message)),
     cleanup: async () => {
       await Promise.all(made.map((broker) => broker.stop()));
-      if (kind === 'rabbitmq') await deleteAll([...queues], [...exchanges]);
+      if (kind === 'rabbitmq') await deleteRabbitmq(queues, exchanges);
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
-}
-
-async function injectRabbitmq(queue: string, { body, headers, messageId }: RawMessage): Promise<void> {
-  const connection = await connect(TEST_BROKER_URL);
-  try {
-    const channel = await connection.createConfirmChannel();
-    channel.sendToQueue(queue, body, { headers, persistent: true, ...(messageId === undefined ? {} : { messageId }) });
-    await channel.waitForConfirms();
-  } finally {
-    await connection.close();
-  }
-}
-
-function injectEmbedded(file: string, queue: string, { body, headers, messageId }: RawMessage): void {
-  const db = new Database(file);
-  try {
-    const { ec, ...extra } = headers;
-    db.prepare(
-      `INSERT INTO message (queue_id, message_id, meta, extra, body)
-       VALUES ((SELECT id FROM queue WHERE name = ?), ?, ?, ?, ?)`,
-    ).run(queue, messageId ?? null, typeof ec === 'string' ? ec : null, JSON.stringify(extra), body);
-  } finally {
-    db.close();
-  }
-}
-
-async function deleteAll(queues: string[], exchanges: string[]): Promise<void> {
-  const connection = await connect(TEST_BROKER_URL);
-  try {
-    const channel = await connection.createChannel();
-    for (const queue of queues) await channel.deleteQueue(queue);
-    for (const exchange of exchanges) await channel.deleteExchange(exchange);
-  } finally {
-    await connection.close();
-  }
 }

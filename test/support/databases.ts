@@ -1,17 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createConnection } from 'mysql2/promise';
 import { migrations } from '../../migrations/index.js';
 import type { Log } from '../../src/core/ports.js';
 import { openDatabase, type Database, type DatabaseOptions } from '../../src/store/database.js';
 import { entities } from '../../src/store/entities.js';
-
-/** The MariaDB or MySQL server of the tests, without a database name. */
-export const DATABASE_SERVER_URL = (
-  process.env['EVENT_CENTER_TEST_DATABASE_URL'] ?? 'mysql://root@127.0.0.1:3306'
-).replace(/\/$/, '');
+import { createOnServer } from './mysql-server.js';
 
 export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -34,9 +28,8 @@ export async function createSqliteDatabase(): Promise<TestDatabase> {
 }
 
 export async function createMysqlDatabase(): Promise<TestDatabase> {
-  const name = `ec_test_${randomBytes(6).toString('hex')}`;
-  await onServer(`CREATE DATABASE ${name} CHARACTER SET latin1`);
-  return testDatabase(`${DATABASE_SERVER_URL}/${name}`, () => onServer(`DROP DATABASE ${name}`));
+  const { url, drop } = await createOnServer();
+  return testDatabase(url, drop);
 }
 
 /** Runs a suite over both databases; only over SQLite with EVENT_CENTER_TEST_EMBEDDED_ONLY=1. */
@@ -79,10 +72,4 @@ function testDatabase(url: string, drop: () => Promise<void>): TestDatabase {
       await drop();
     },
   };
-}
-
-async function onServer(statement: string): Promise<void> {
-  const connection = await createConnection(DATABASE_SERVER_URL);
-  await connection.query(statement);
-  await connection.end();
 }
