@@ -20,7 +20,7 @@ export function journalEntities(columns: Columns): EntitySchema[] {
  * One row per event. `release_at` is set while a scheduled event waits for its time, so that what is due is one range.
  * Every filter has its index, in the order of the lists; source and type together use the type's.
  */
-export function eventTable(columns: Columns): TableShape {
+function eventTable(columns: Columns): TableShape {
   return {
     name: 'pub_event',
     columns: {
@@ -56,7 +56,7 @@ export function eventTable(columns: Columns): TableShape {
  * `expected_at` is null once settled; until then it says since when, or for when, something is expected. Lists without
  * a state are put together from the lists of each state, so that a node needs no further index.
  */
-export function deliveryTable(columns: Columns): TableShape {
+function deliveryTable(columns: Columns): TableShape {
   return {
     name: 'pub_event_delivery',
     columns: {
@@ -92,7 +92,7 @@ export function deliveryTable(columns: Columns): TableShape {
 }
 
 /** One row per attempt that failed or was repeated; a success at the first attempt lives in the delivery's row. */
-export function attemptTable(columns: Columns): TableShape {
+function attemptTable(columns: Columns): TableShape {
   return {
     name: 'pub_event_attempt',
     columns: {
@@ -112,7 +112,7 @@ export function attemptTable(columns: Columns): TableShape {
 }
 
 /** The failure log: exhausted deliveries, and messages that nobody could read or store (`raw` is Base64). */
-export function failureTable(columns: Columns): TableShape {
+function failureTable(columns: Columns): TableShape {
   return {
     name: 'pub_event_failure',
     columns: {
@@ -142,7 +142,7 @@ export function failureTable(columns: Columns): TableShape {
 }
 
 /** How far the chain of an (event, node) has come, and which message may go on; no row is generation 1, sequence 0. */
-export function chainTable(columns: Columns): TableShape {
+function chainTable(columns: Columns): TableShape {
   return {
     name: 'pub_event_chain',
     columns: {
@@ -157,7 +157,7 @@ export function chainTable(columns: Columns): TableShape {
 }
 
 /** Replays with their progress; `lease_` says who runs one. */
-export function replayTable(columns: Columns): TableShape {
+function replayTable(columns: Columns): TableShape {
   return {
     name: 'pub_replay',
     columns: {
@@ -186,7 +186,7 @@ export function replayTable(columns: Columns): TableShape {
 }
 
 /** Messages that could not be confirmed in time; `body` is JSON. */
-export function parkedMessageTable(columns: Columns): TableShape {
+function parkedMessageTable(columns: Columns): TableShape {
   return {
     name: 'pub_parked_message',
     columns: {

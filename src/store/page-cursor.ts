@@ -8,7 +8,7 @@ export interface PagePosition {
 }
 
 /** The cursor of a place, to be given back with the next request. */
-export function cursorOf({ time, ids }: PagePosition): string {
+function cursorOf({ time, ids }: PagePosition): string {
   const head = Buffer.alloc(8);
   head.writeBigUInt64BE(BigInt(time));
   return Buffer.concat([head, ...ids]).toString('base64url');

@@ -101,7 +101,7 @@ async function remove(
 }
 
 /** The JSON of a parked message; the payload's bytes as Base64, so that they come back as they were. */
-export function encodeParked(parked: ParkedMessage): string {
+function encodeParked(parked: ParkedMessage): string {
   if (parked.kind === 'outcomes') return JSON.stringify(parked);
   const { event } = parked.message;
   const userObject = event.userObject?.toString('base64') ?? null;
@@ -109,7 +109,7 @@ export function encodeParked(parked: ParkedMessage): string {
 }
 
 /** What `encodeParked` was given. */
-export function decodeParked(body: string): ParkedMessage {
+function decodeParked(body: string): ParkedMessage {
   const parked = JSON.parse(body) as ParkedMessage;
   if (parked.kind === 'outcomes') return parked;
   const event = parked.message.event as Omit<EventMessage['event'], 'userObject'> & { userObject: string | null };
