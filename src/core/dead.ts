@@ -13,7 +13,7 @@ import type {
   Received,
   Settlement,
 } from './ports.js';
-import { UNSTORABLE } from './record.js';
+import { UNSTORABLE } from './refused-entries.js';
 import type { RegistrySnapshot, RegistryView } from './registry.js';
 import { StoreOutage } from './store-outage.js';
 

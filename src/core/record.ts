@@ -1,19 +1,9 @@
-import { uuidV5 } from './ids.js';
 import { Intake } from './intake.js';
 import { batchOf, HeldMessage, JournalHand, type HeldEvent } from './journal-hand.js';
-import type { Event, EventMessage, Outcome } from './model.js';
+import type { EventMessage, Outcome } from './model.js';
 import { Periodic, sleep, type Sleep, type TaskResult } from './periodic.js';
-import type {
-  Broker,
-  Clock,
-  JournalStore,
-  Log,
-  Metrics,
-  Received,
-  RecordedEvent,
-  RejectedEntry,
-  Settlement,
-} from './ports.js';
+import type { Broker, Clock, JournalStore, Log, Metrics, Received, RecordedEvent, Settlement } from './ports.js';
+import { listRefused } from './refused-entries.js';
 import type { RegistryView } from './registry.js';
 import { StoreOutage } from './store-outage.js';
 
@@ -45,9 +35,6 @@ export interface JournalLag {
   /** Messages in the journal's queues; null when not known. */
   queued: number | null;
 }
-
-/** What a reason to dead-letter begins with when the entry is already listed under failures. */
-export const UNSTORABLE = 'not storable: ';
 
 const MAX_FLIGHTS = 2;
 /** A message of outcomes holds many, so few are enough. */
@@ -254,7 +241,7 @@ export class Recorder {
     const batch = batchOf(held);
     try {
       const rejected = await journalStore.record(batch);
-      const reasons = await this.#listRejected(rejected, held);
+      const reasons = await listRefused(this.#deps, rejected, batch);
       this.#hand.written(held);
       this.#noteRecorded(held, { events: batch.events.length, outcomes: batch.outcomes.length });
       for (const { eventId, parts } of held) {
@@ -272,28 +259,6 @@ export class Recorder {
       this.#flights -= 1;
       this.#pump();
     }
-  }
-
-  /** Lists what the database refused under failures; gives the reasons by event or outcome id. */
-  async #listRejected(rejected: RejectedEntry[], held: HeldEvent[]): Promise<Map<string, string>> {
-    const reasons = new Map<string, string>();
-    const { journalStore, clock, log, metrics } = this.#deps;
-    for (const { entry, reason: cause } of rejected) {
-      const id = entry.kind === 'event' ? entry.eventId : entry.outcomeId;
-      const reason = `${UNSTORABLE}${cause}`;
-      const raw = Buffer.from(JSON.stringify(entryOf(held, id) ?? null));
-      await journalStore.recordUnreadable({
-        id: uuidV5('unstorable', entry.kind, id),
-        reason,
-        raw,
-        rawHeaders: '{}',
-        at: clock.now(),
-      });
-      metrics.incident('journal.entry-refused');
-      log.error('journal.entry-refused', { ...entry, reason });
-      reasons.set(id, reason);
-    }
-    return reasons;
   }
 
   #noteRecorded(held: HeldEvent[], { events, outcomes }: { events: number; outcomes: number }): void {
@@ -324,18 +289,4 @@ export class Recorder {
 
 function giveBack(events: HeldEvent[]): void {
   for (const { message } of events.flatMap(({ parts }) => parts)) message.giveBack();
-}
-
-/** What was refused, for the failure log; the payload as text. */
-function entryOf(held: HeldEvent[], id: string): unknown {
-  for (const { recorded, outcomes } of held.flatMap(({ parts }) => parts)) {
-    if (recorded?.event.eventId === id) return readable(recorded.event);
-    const outcome = outcomes.find(({ outcomeId }) => outcomeId === id);
-    if (outcome !== undefined) return outcome;
-  }
-  return null;
-}
-
-function readable(event: Event): unknown {
-  return { ...event, userObject: event.userObject?.toString('utf8') ?? null };
 }

@@ -1,7 +1,7 @@
 import { DeadQueue } from '../../src/core/dead.js';
 import type { EventMessage } from '../../src/core/model.js';
 import type { DeadMessage } from '../../src/core/ports.js';
-import { UNSTORABLE } from '../../src/core/record.js';
+import { UNSTORABLE } from '../../src/core/refused-entries.js';
 import { silentLog } from '../support/databases.js';
 import { FakeJournalStore, JournalQueues } from '../support/journal-queues.js';
 import { aListener, anEvent, countingIncidents, EditableRegistry } from '../support/redelivering.js';

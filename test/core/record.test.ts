@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { Event, EventMessage, OwedListener } from '../../src/core/model.js';
-import { Recorder, UNSTORABLE, type RecorderOptions } from '../../src/core/record.js';
+import { Recorder, type RecorderOptions } from '../../src/core/record.js';
+import { UNSTORABLE } from '../../src/core/refused-entries.js';
 import { silentLog } from '../support/databases.js';
 import { FakeJournalStore, JournalQueues } from '../support/journal-queues.js';
 import { outcomeOf } from '../support/journalling.js';
