@@ -230,6 +230,17 @@ describe('the RabbitMQ broker while RabbitMQ is away', () => {
       });
     });
 
+    it('declares again what others have removed, when asked to', async () => {
+      const broker = await fixture.start({ url });
+      await bind(broker);
+      await deleteQueue(fixture.names.node(A));
+      await bind(broker);
+      expect(await broker.depth(A)).toBeNull();
+      await broker.ensureTopology({ nodeQueues: [{ ...A, eventTypeIds: [TYPE] }], delaysMs: [] }, { again: true });
+      await broker.publishEvent(aMessage({ eventTypeId: TYPE }));
+      await until('its node has it', async () => (await broker.depth(A)) === 1);
+    });
+
     it('refuses an event that no queue takes, and repairs', async () => {
       const broker = await fixture.start({ url });
       await deleteQueue(fixture.names.journal);

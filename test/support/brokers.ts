@@ -58,10 +58,10 @@ export function brokerFixture(kind: BrokerKind): BrokerFixture {
     made.push(broker);
     const { ensureTopology, publishToNode, consumeNode } = broker;
     // Noted as they are declared, because without a plug-in nobody can list what there is.
-    broker.ensureTopology = (topology) => {
+    broker.ensureTopology = (topology, options) => {
       for (const queue of topology.nodeQueues) queues.add(names.node(queue));
       for (const delayMs of topology.delaysMs) noteDelay(delayMs);
-      return ensureTopology.call(broker, topology);
+      return ensureTopology.call(broker, topology, options);
     };
     broker.publishToNode = (queue, message, delayMs) => {
       if (delayMs > 0) noteDelay(delayMs);
@@ -85,10 +85,10 @@ export function brokerFixture(kind: BrokerKind): BrokerFixture {
       await broker.waitUntilReady(20_000);
       return broker;
     },
-    inject: (queue, message) =>
-      kind === 'rabbitmq'
-        ? injectRabbitmq(names.queue(queue), message)
-        : Promise.resolve(injectEmbedded(join(dataDir, 'broker.sqlite'), names.queue(queue), message)),
+    inject: async (queue, message) => {
+      if (kind === 'rabbitmq') await injectRabbitmq(names.queue(queue), message);
+      else injectEmbedded(join(dataDir, 'broker.sqlite'), names.queue(queue), message);
+    },
     cleanup: async () => {
       await Promise.all(made.map((broker) => broker.stop()));
       if (kind === 'rabbitmq') await deleteRabbitmq(queues, exchanges);

@@ -89,9 +89,10 @@ export class QueueFile {
   constructor(file: string) {
     this.#db = openExclusively(file);
     this.#statements = prepare(this.#db);
-    this.#transaction = this.#db.transaction((work: () => void) => {
+    const run = this.#db.transaction((work: () => void) => {
       work();
-    }).immediate;
+    });
+    this.#transaction = (work) => run.immediate(work);
   }
 
   /** Runs `work` in one transaction; what it throws rolls back. */

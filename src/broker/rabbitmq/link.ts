@@ -8,6 +8,7 @@ const MAX_BACKOFF_MS = 5000;
 /** A connection that lived this long starts the backoff anew when it is lost. */
 const STEADY_AFTER_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 10_000;
 
 /** One connection from its handshake to its end. */
 export interface Session {
@@ -65,7 +66,10 @@ export class Link {
       await within(CLOSE_TIMEOUT_MS, 'closing the connection', closeQuietly(model)).catch(() => undefined);
     }
     this.#session?.kill('stopped');
-    await this.#running;
+    if (this.#running === null) return;
+    await within(STOP_TIMEOUT_MS, 'stopping the connection', this.#running).catch((error: unknown) => {
+      this.#options.log.warn('broker.stop.cut_short', { connection: this.#options.name, error: messageOf(error) });
+    });
   }
 
   async #run(): Promise<void> {
@@ -101,20 +105,21 @@ export class Link {
 
   /** Sets a connection up and waits until it ends. */
   async #serve(model: ChannelModel): Promise<void> {
-    const ended = this.#watch(model);
-    const session = this.#session;
-    if (session === null || this.#stopping.signal.aborted) {
-      session?.kill('stopped');
-      return;
-    }
+    const { session, ended } = this.#watch(model);
+    this.#session = session;
     try {
-      await this.#hooks.up(session);
+      // `stop` looks for a session, and this one was not there yet.
+      if (this.#stopping.signal.aborted) session.kill('stopped');
+      else await this.#hooks.up(session);
       if (session.alive()) this.#problem = null;
     } catch (error) {
       this.#options.log.warn('broker.setup.failed', { connection: this.#options.name, error: messageOf(error) });
       session.kill(messageOf(error));
     }
-    const reason = await ended;
+    this.#ended(await ended);
+  }
+
+  #ended(reason: string): void {
     this.#session = null;
     this.#problem = `connection lost: ${reason}`;
     if (!this.#stopping.signal.aborted) {
@@ -122,41 +127,38 @@ export class Link {
     }
   }
 
-  /** Resolves with the reason once the connection has ended; `down` was called by then. */
-  #watch(model: ChannelModel): Promise<string> {
-    return new Promise((resolve) => {
-      let alive = true;
-      let reason = 'closed by the broker';
-      const end = (why: string): void => {
-        if (!alive) return;
-        alive = false;
-        this.#hooks.blocked(null);
-        this.#hooks.down(why);
-        streamOf(model).destroy();
-        resolve(why);
-      };
-      model.on('error', (error) => {
-        reason = error.message;
-      });
-      model.on('close', (error) => {
-        end(error?.message ?? reason);
-      });
-      model.on('blocked', (why) => {
-        this.#hooks.blocked(why);
-      });
-      model.on('unblocked', () => {
-        this.#hooks.blocked(null);
-      });
-      this.#session = {
-        model,
-        alive: () => alive,
-        kill: (why) => {
-          if (!alive) return;
-          reason = why;
-          // With an error, else amqplib would not notice and would leave its channels waiting.
-          streamOf(model).destroy(new Error(why));
-        },
-      };
+  /** Makes the session of a connection. `ended` resolves with the reason after `down` was called. */
+  #watch(model: ChannelModel): { session: Session; ended: Promise<string> } {
+    let alive = true;
+    let reason = 'closed by the broker';
+    let resolveEnded = (_reason: string): void => undefined;
+    const ended = new Promise<string>((resolve) => (resolveEnded = resolve));
+    model.on('error', (error) => {
+      reason = error.message;
     });
+    model.on('close', (error) => {
+      if (!alive) return;
+      alive = false;
+      const why = error?.message ?? reason;
+      this.#hooks.blocked(null);
+      this.#hooks.down(why);
+      streamOf(model).destroy();
+      resolveEnded(why);
+    });
+    model.on('blocked', (why) => {
+      this.#hooks.blocked(why);
+    });
+    model.on('unblocked', () => {
+      this.#hooks.blocked(null);
+    });
+    const session: Session = {
+      model,
+      alive: () => alive,
+      kill: (why) => {
+        // With an error, else amqplib would not notice and would leave its channels waiting.
+        if (alive) streamOf(model).destroy(new Error(why));
+      },
+    };
+    return { session, ended };
   }
 }

@@ -67,17 +67,21 @@ export class StuckQueues {
     const { signal } = this.#stopping;
     while (!signal.aborted && this.#types.size + this.#queues.size > 0) {
       await pause(CHECK_EVERY_MS, signal);
-      if (signal.aborted) return;
-      this.#namesOfTypes();
-      if (this.#deps.connected()) {
-        // Without a majority nothing confirms, and deleting would destroy what comes back with it.
-        if (!(await this.#brokerIsWell())) continue;
-        await forEachLimited([...this.#queues.keys()], CHECKS_AT_A_TIME, (queue) => this.#checkOne(queue));
-      } else {
-        // Nothing is known about any of them; whoever fails again is suspected again.
-        this.#queues.clear();
-      }
+      await this.#checkRound();
     }
+  }
+
+  async #checkRound(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    this.#namesOfTypes();
+    if (!this.#deps.connected()) {
+      // Nothing is known about any of them; whoever fails again is suspected again.
+      this.#queues.clear();
+      return;
+    }
+    // Without a majority nothing confirms, and deleting would destroy what comes back with it.
+    if (!(await this.#brokerIsWell())) return;
+    await forEachLimited([...this.#queues.keys()], CHECKS_AT_A_TIME, (queue) => this.#checkOne(queue));
   }
 
   #namesOfTypes(): void {

@@ -128,15 +128,15 @@ export class RabbitmqSubscription<T> implements Subscription {
     const session = this.#session;
     if (session === null || !session.alive()) return;
     if (this.#wanted === 'running') {
-      if (this.#consumer?.tag != null) return;
+      if (this.#consumer !== null && this.#consumer.tag !== null) return;
       await this.#deps.declare();
       await this.#consume(this.#consumer ?? (await this.#open(session)));
       this.#failures = 0;
       return;
     }
     const consumer = this.#consumer;
-    if (consumer?.tag == null) return;
-    const { tag } = consumer;
+    const tag = consumer?.tag ?? null;
+    if (consumer === null || tag === null) return;
     consumer.tag = null;
     try {
       await within(this.#deps.timeoutMs, 'cancelling a consumer', consumer.channel.cancel(tag));
@@ -172,20 +172,20 @@ export class RabbitmqSubscription<T> implements Subscription {
 
   async #consume(consumer: Consumer): Promise<void> {
     const { queue, timeoutMs } = this.#deps;
-    let cancelled = false;
+    const seen = { cancelled: false };
     const onMessage = (message: ConsumeMessage | null): void => {
       if (message !== null) {
         this.#take(consumer, message);
         return;
       }
-      cancelled = true;
+      seen.cancelled = true;
       this.#cancelled(consumer);
     };
     try {
       const consuming = consumer.channel.consume(queue, onMessage, { noAck: false });
       const { consumerTag } = await within(timeoutMs, `consuming ${queue}`, consuming);
       // It can be cancelled before this line learns its tag; the retry is under way then.
-      if (!cancelled) consumer.tag = consumerTag;
+      if (!seen.cancelled) consumer.tag = consumerTag;
     } catch (error) {
       this.#deps.onQueueLost();
       this.#giveUp(consumer);

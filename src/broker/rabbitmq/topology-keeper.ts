@@ -1,5 +1,5 @@
 import { EventCenterError } from '../../core/errors.js';
-import type { EnsureOptions, Log, Metrics, NodeQueue, Topology } from '../../core/ports.js';
+import type { EnsureOptions, Log, NodeQueue, Topology } from '../../core/ports.js';
 import { forEachLimited } from '../for-each-limited.js';
 import { messageOf } from '../within.js';
 import { declareDelay, declareNodeQueue, declareOwn } from './declarations.js';
