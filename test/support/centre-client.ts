@@ -51,7 +51,21 @@ export class CentreClient {
     const answer = await request(this.url + path, { method: 'POST', headers, body, headersTimeout: 30_000 });
     const text = await answer.body.text();
     const { data } = JSON.parse(text);
-    return { httpStatus: answer.statusCode, status: data.status, code: data.code, eventId: data.eventId ?? null };
+    return {
+      httpStatus: answer.statusCode,
+      status: data.status,
+      code: data.code,
+      message: data.message,
+      eventId: data.eventId ?? null,
+      retryAfter: answer.headers['retry-after']?.toString() ?? null,
+    };
+  }
+
+  /** A path outside of the management API, without a token. */
+  async get(path: string): Promise<{ status: number; contentType: string; text: string }> {
+    const answer = await request(this.url + path);
+    const contentType = answer.headers['content-type']?.toString() ?? '';
+    return { status: answer.statusCode, contentType, text: await answer.body.text() };
   }
 }
 
@@ -59,26 +73,45 @@ export interface SendAnswer {
   httpStatus: number;
   status: 0 | 1;
   code: string;
+  message: string;
   eventId: string | null;
+  retryAfter: string | null;
 }
 
-/**
- * The signature of the wire page, section 1, written a second time for fields without special cases: tests of whole
- * processes must not sign with the code that they test.
- */
+/** A signed send as it goes onto the wire. */
 export function signedSend(app: { appId: string; appKey: string }, fields: Record<string, string>) {
   const path = '/event/eventmanager/sendEventMsg.do';
   const ts = String(Date.now());
   const body = new URLSearchParams(fields).toString();
-  const params = Object.entries(fields)
-    .map(([name, value]) => name + value)
-    .sort()
-    .join('');
-  const text = `SignProp{ts=${ts}, remoteUserName='null', queryString='ts${ts}', requestUrl='${path}', ip='null', contentLength='${Buffer.byteLength(body)}', paramsStr='${params}'}`;
-  const sign = createHmac('sha1', Buffer.from(app.appKey, 'base64')).update(text, 'utf8').digest('hex');
+  const contentLength = Buffer.byteLength(body);
+  const sign = signatureOf({ ts, path, query: [['ts', ts]], contentLength, fields }, app.appKey);
   return {
     path: `${path}?appId=${app.appId}&ts=${ts}`,
     headers: { 'content-type': 'application/x-www-form-urlencoded', sign },
     body,
   };
+}
+
+/**
+ * The signature of the wire page, section 1, written a second time for fields without special cases: tests of whole
+ * processes must not sign with the code that they test. `query` is without `appId`.
+ */
+export function signatureOf(
+  call: {
+    ts: string;
+    path: string;
+    query: [name: string, value: string][];
+    contentLength: number;
+    fields: Record<string, string>;
+  },
+  key: string,
+): string {
+  const { ts, path, contentLength } = call;
+  const query = call.query.flat().join('');
+  const params = Object.entries(call.fields)
+    .map(([name, value]) => name + value)
+    .sort()
+    .join('');
+  const text = `SignProp{ts=${ts}, remoteUserName='null', queryString='${query}', requestUrl='${path}', ip='null', contentLength='${contentLength}', paramsStr='${params}'}`;
+  return createHmac('sha1', Buffer.from(key, 'base64')).update(text, 'utf8').digest('hex');
 }

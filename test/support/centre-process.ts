@@ -1,5 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,6 +9,8 @@ export interface CentreProcess {
   pid: number;
   token: string;
   dataDir: string;
+  /** What it has written to standard output. */
+  output(): string;
   /** SIGTERM, and waits for the end; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** kill -9, and waits for the end. */
@@ -34,7 +36,9 @@ const MAIN = join(process.cwd(), 'dist', 'src', 'main.js');
 
 /** Starts `event-center serve` from `dist` and waits for its ready line. @throws when it ends or is not ready in time. */
 export async function startCentreProcess(options: CentreOptions): Promise<CentreProcess> {
+  requireBuild();
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'event-center-'));
+  const log = options.logFile === undefined ? null : openSync(options.logFile, 'a');
   const child = spawn(process.execPath, [...(options.nodeArguments ?? []), MAIN, 'serve'], {
     env: {
       PATH: process.env['PATH'],
@@ -47,9 +51,11 @@ export async function startCentreProcess(options: CentreOptions): Promise<Centre
       EVENT_CENTER_LOG_LEVEL: 'warn',
       ...options.environment,
     },
-    stdio: ['ignore', 'pipe', options.logFile === undefined ? 'inherit' : openSync(options.logFile, 'a')],
+    stdio: ['ignore', 'pipe', log ?? 'inherit'],
   });
-  const url = await readyUrl(child);
+  if (log !== null) closeSync(log);
+  const output = outputOf(child);
+  const url = await readyUrl(child, output);
   const removeData = (): void => {
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
   };
@@ -58,6 +64,7 @@ export async function startCentreProcess(options: CentreOptions): Promise<Centre
     pid: child.pid as number,
     token: ADMIN_TOKEN,
     dataDir,
+    output,
     stop: async () => {
       const code = await signalled(child, 'SIGTERM');
       removeData();
@@ -68,6 +75,24 @@ export async function startCentreProcess(options: CentreOptions): Promise<Centre
       removeData();
     },
   };
+}
+
+/** Runs a command of `event-center` that is to end by itself. */
+export function runCentre(args: string[], environment: Record<string, string>): Promise<CentreEnd> {
+  requireBuild();
+  return new Promise((resolve) => {
+    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment };
+    execFile(process.execPath, [MAIN, ...args], { env, timeout: START_MS }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : null, stdout, stderr });
+    });
+  });
+}
+
+/** How a process ended: `code` is null when it had to be ended. */
+export interface CentreEnd {
+  code: number | null;
+  stdout: string;
+  stderr: string;
 }
 
 function signalled(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
@@ -82,23 +107,33 @@ function signalled(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   });
 }
 
-function readyUrl(child: ChildProcess): Promise<string> {
+function requireBuild(): void {
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run npm run build`);
+}
+
+function outputOf(child: ChildProcess): () => string {
+  let text = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  return () => text;
+}
+
+function readyUrl(child: ChildProcess, output: () => string): Promise<string> {
   return new Promise((resolve, reject) => {
-    let text = '';
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new Error(`the centre was not ready after ${START_MS} ms; it said: ${text}`));
+      reject(new Error(`the centre was not ready after ${START_MS} ms; it said: ${output()}`));
     }, START_MS);
-    child.stdout?.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      const url = /event-center ready (\S+)/.exec(text)?.[1];
+    child.stdout?.on('data', () => {
+      const url = /event-center ready (\S+)/.exec(output())?.[1];
       if (url === undefined) return;
       clearTimeout(timer);
       resolve(url);
     });
     child.once('exit', (code) => {
       clearTimeout(timer);
-      reject(new Error(`the centre ended with ${String(code)} before it was ready; it said: ${text}`));
+      reject(new Error(`the centre ended with ${String(code)} before it was ready; it said: ${output()}`));
     });
   });
 }

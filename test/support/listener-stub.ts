@@ -62,14 +62,15 @@ export class ListenerStub {
   readonly #calls: ReceivedCall[] = [];
   #connections = 0;
 
-  static async start(): Promise<ListenerStub> {
+  /** @param port 0 takes a free one. */
+  static async start(port = 0): Promise<ListenerStub> {
     const stub = new ListenerStub();
     stub.#server.on('connection', (socket) => {
       stub.#connections += 1;
       stub.#sockets.add(socket);
       socket.on('close', () => stub.#sockets.delete(socket));
     });
-    await new Promise<void>((resolve) => stub.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => stub.#server.listen(port, '127.0.0.1', resolve));
     return stub;
   }
 
