@@ -158,7 +158,7 @@ describe.each(SURROUNDINGS)('callbacks on %s', (kind) => {
       const states = await deliveriesOf(listener);
       return states.length === EVENTS && states.every((one) => one.lastError === 'circuit open') ? states : null;
     });
-    const attempts = (await deliveriesOf(listener)).reduce((sum, one) => sum + one.attempts, 0);
+    const attempts = (await deliveriesOf(listener)).reduce((sum: number, one) => sum + Number(one.attempts), 0);
     const probes = Math.ceil((Date.now() - startedAt) / BREAKER_PROBE_MS);
     expect(attempts).toBeGreaterThanOrEqual(BREAKER_THRESHOLD);
     expect(attempts).toBeLessThanOrEqual(BREAKER_THRESHOLD + probes);
