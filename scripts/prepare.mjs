@@ -1,6 +1,7 @@
 /**
  * Brings a clone into a state in which it can run, with nothing but Node: checks its version, installs what
  * package-lock.json names, builds what is older than its sources. Does nothing when there is nothing to do.
+ * Used by the other scripts, and by itself as `node scripts/prepare.mjs`.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -177,4 +178,11 @@ function readJson(file) {
 
 function say(text) {
   process.stderr.write(`event-center: ${text}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  prepare().catch((error) => {
+    say(error.message);
+    process.exitCode = 1;
+  });
 }
