@@ -54,21 +54,49 @@ export function end(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Watches the resident memory of a process; `stop` gives the highest seen, in MB. */
-export function watchMemory(pid: number): { stop(): number } {
+/** What a process used while it was watched. Where there is no /proc, nothing is known. */
+export interface ProcessUse {
+  /** Highest resident memory seen. */
+  memoryMb: number | null;
+  /** Processor time, user and system together. */
+  cpuMs: number | null;
+}
+
+const CLOCK_TICK_MS = 10;
+
+/** Watches a process until `stop`. */
+export function watchProcess(pid: number): { stop(): ProcessUse } {
+  const before = cpuMsOf(pid);
   let peakMb = 0;
   const timer = setInterval(() => {
-    try {
-      const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      peakMb = Math.max(peakMb, Number(resident ?? 0) / 1024);
-    } catch {
-      // Where there is no /proc, memory is not measured.
-    }
+    peakMb = Math.max(peakMb, residentMbOf(pid) ?? 0);
   }, 200);
   return {
     stop: () => {
       clearInterval(timer);
-      return Math.round(peakMb);
+      const after = cpuMsOf(pid);
+      return {
+        memoryMb: peakMb === 0 ? null : Math.round(peakMb),
+        cpuMs: before === null || after === null ? null : after - before,
+      };
     },
   };
+}
+
+function residentMbOf(pid: number): number | null {
+  const resident = /VmRSS:\s+(\d+) kB/.exec(readProcess(pid, 'status') ?? '')?.[1];
+  return resident === undefined ? null : Number(resident) / 1024;
+}
+
+function cpuMsOf(pid: number): number | null {
+  const fields = readProcess(pid, 'stat')?.split(') ')[1]?.split(' ');
+  return fields === undefined ? null : (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS;
+}
+
+function readProcess(pid: number, file: string): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return null;
+  }
 }

@@ -31,17 +31,27 @@ export async function measure(
   children: { load: ChildProcess; receiver: ChildProcess },
   target: Target,
   settings: { events: number; bytes: number; connections: number },
-): Promise<Figures> {
-  await burst(children, target, { ...settings, events: Math.ceil(settings.events / 10) });
+): Promise<Figures & { sent: number }> {
+  const warmUp = Math.ceil(settings.events / 10);
+  await burst(children, target, { ...settings, events: warmUp });
   const hot = await burst(children, target, settings);
   const acceptedPerSecond = perSecond(settings.events, hot.done.startedAt, hot.done.endedAt);
-  if (target.callbacksPerEvent === 0) return { acceptedPerSecond, deliveredPerSecond: null, p50Ms: null, p99Ms: null };
+  if (target.callbacksPerEvent === 0) {
+    return { acceptedPerSecond, deliveredPerSecond: null, p50Ms: null, p99Ms: null, sent: warmUp + settings.events };
+  }
   const deliveredPerSecond = perSecond(settings.events, hot.done.startedAt, hot.lastArrivalAt);
   const steady = await burst(children, target, { ...settings, events: STEADY_EVENTS, rate: STEADY_RATE });
   const latencies = steady.arrivals
     .map(([number, at]) => at - (steady.done.sentAt[number] as number))
     .sort((a, b) => a - b);
-  return { acceptedPerSecond, deliveredPerSecond, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) };
+  const sent = warmUp + settings.events + STEADY_EVENTS;
+  return {
+    acceptedPerSecond,
+    deliveredPerSecond,
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+    sent,
+  };
 }
 
 async function burst(

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ChildProcess } from 'node:child_process';
 import { startCentreProcess } from '../test/support/centre-process.js';
-import { end, forkBench, nextMessage, watchMemory } from './children.js';
+import { end, forkBench, nextMessage, watchProcess } from './children.js';
 import { measure, median, type Figures, type Target } from './measure.js';
 import type { ReceiverReport } from './protocol.js';
 import { registerBench } from './registration.js';
@@ -17,10 +17,12 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
     profile: { type: 'string' },
+    set: { type: 'string', multiple: true, default: [] },
     kinds: { type: 'string', default: 'bare,floor,centre,embedded' },
   },
 });
 const KINDS = options.kinds.split(',');
+const SETTINGS = Object.fromEntries(options.set.map((setting) => setting.split('=') as [string, string]));
 const EVENTS = Number(options.events);
 const ROUNDS = Number(options.rounds);
 const BODY_BYTES = 1024;
@@ -33,6 +35,8 @@ type Kind = 'bare' | 'floor' | 'centre' | 'embedded';
 interface Row extends Figures {
   kind: Kind;
   memoryMb: number | null;
+  /** Processor time of the process for one event, over the whole measurement. */
+  cpuMsPerEvent: number | null;
 }
 interface Scenario {
   name: string;
@@ -42,9 +46,9 @@ interface Scenario {
 }
 
 const SCENARIOS: Scenario[] = [
-  { name: '1 listener', nodes: [1], kinds: ['bare', 'floor', 'centre', 'embedded'] },
-  { name: '4 listeners of 1 node', nodes: [4], kinds: ['floor', 'centre', 'embedded'] },
-  { name: '4 nodes with 1 listener', nodes: [1, 1, 1, 1], kinds: ['floor', 'centre', 'embedded'] },
+  { name: 'one listener', nodes: [1], kinds: ['bare', 'floor', 'centre', 'embedded'] },
+  { name: 'one node with four listeners', nodes: [4], kinds: ['floor', 'centre', 'embedded'] },
+  { name: 'four nodes with a listener each', nodes: [1, 1, 1, 1], kinds: ['floor', 'centre', 'embedded'] },
 ];
 
 interface Children {
@@ -96,26 +100,29 @@ function medianRow(kind: Kind, rows: Row[]): Row {
     p50Ms: pick('p50Ms'),
     p99Ms: pick('p99Ms'),
     memoryMb: pick('memoryMb'),
+    cpuMsPerEvent: pick('cpuMsPerEvent'),
   };
 }
 
 async function runOne(children: Children, scenario: Scenario, kind: Kind): Promise<Row> {
   const callbacksPerEvent = kind === 'bare' ? 0 : scenario.nodes.reduce((sum, listeners) => sum + listeners, 0);
   const settings = { events: EVENTS, bytes: BODY_BYTES, connections: CONNECTIONS };
+  const measureWatched = async (pid: number, target: Target) => {
+    const watched = watchProcess(pid);
+    const { sent, ...figures } = await measure(children, target, settings);
+    const { memoryMb, cpuMs } = watched.stop();
+    return { ...figures, memoryMb, cpuMsPerEvent: cpuMs === null ? null : Math.round((cpuMs / sent) * 1000) / 1000 };
+  };
   const nodes = scenario.nodes.map((listeners, node) =>
     Array.from({ length: listeners }, (_, listener) => `${children.receiverUrl}/n${node}/l${listener}`),
   );
   if (kind === 'bare' || kind === 'floor') {
     return withFloor({ kind, nodes: kind === 'bare' ? [] : nodes }, async (target, pid) => {
-      const memory = watchMemory(pid);
-      const figures = await measure(children, { ...target, callbacksPerEvent }, settings);
-      return { kind, ...figures, memoryMb: memory.stop() };
+      return { kind, ...(await measureWatched(pid, { ...target, callbacksPerEvent })) };
     });
   }
   return withCentre(kind, nodes, async (target, pid) => {
-    const memory = watchMemory(pid);
-    const figures = await measure(children, { ...target, callbacksPerEvent }, settings);
-    return { kind, ...figures, memoryMb: memory.stop() };
+    return { kind, ...(await measureWatched(pid, { ...target, callbacksPerEvent })) };
   });
 }
 
@@ -149,7 +156,7 @@ async function withCentre(kind: 'centre' | 'embedded', nodes: string[][], work: 
           EVENT_CENTER_DATABASE_URL: database.url,
         };
   const centre = await startCentreProcess({
-    environment,
+    environment: { ...environment, ...SETTINGS },
     nodeArguments: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
   });
   try {
@@ -199,6 +206,7 @@ function tableRow(row: Row, floor: Row | undefined): Record<string, number | str
     'p50 ms': row.p50Ms ?? '-',
     'p99 ms': row.p99Ms ?? '-',
     'memory MB': row.memoryMb ?? '-',
+    'cpu ms/event': row.cpuMsPerEvent ?? '-',
   };
 }
 
