@@ -1,3 +1,4 @@
+import { hasCode } from './errors.js';
 import { Intake } from './intake.js';
 import { batchOf, HeldMessage, JournalHand, type HeldEvent } from './journal-hand.js';
 import type { EventMessage, Outcome } from './model.js';
@@ -281,7 +282,8 @@ export class Recorder {
       this.#queued = journal === null || outcomes === null ? null : journal + outcomes;
     } catch (error) {
       this.#queued = null;
-      throw error;
+      // That the broker is away is said by its connection, which is not even made when this is first asked.
+      if (!hasCode(error, 'UNAVAILABLE')) throw error;
     }
     return 'idle';
   }
