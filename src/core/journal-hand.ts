@@ -110,13 +110,16 @@ export class HeldEvent {
 export interface BatchBounds {
   rows: number;
   bytes: number;
-  /** How long an event waits for its outcomes. */
+  /** How long what is complete waits for others, so that a batch is worth its commit. */
   flushMs: number;
+  /** How long an event waits for its outcomes, and outcomes for their event. */
+  outcomeWaitMs: number;
 }
 
 /**
- * What the journal has in hand, by event. Events with all their outcomes leave first; others when they have waited for
- * `flushMs`, or when there is too much of everything. An event leaves once at a time: what comes of it meanwhile waits.
+ * What the journal has in hand, by event. Events with all their outcomes leave after `flushMs`; others when they have
+ * waited for `outcomeWaitMs`, because writing them in two goes costs more than twice, or when there is too much of
+ * everything. An event leaves once at a time: what comes of it meanwhile waits.
  */
 export class JournalHand {
   readonly #bounds: BatchBounds;
@@ -125,6 +128,8 @@ export class JournalHand {
   readonly #awayIds = new Set<string>();
   #rows = 0;
   #completeRows = 0;
+  /** Since when something complete is held; null when nothing is. */
+  #completeSince: number | null = null;
   #bytes = 0;
 
   constructor(bounds: BatchBounds) {
@@ -144,10 +149,13 @@ export class JournalHand {
     return oldest === Infinity ? null : oldest;
   }
 
-  /** When the next event will have waited long enough; null when nothing is held. */
+  /** When the next event will have waited long enough; null when nothing is held that could leave. */
   get nextFlushAt(): number | null {
+    const { flushMs, outcomeWaitMs } = this.#bounds;
     for (const held of this.#held.values()) {
-      if (!this.#awayIds.has(held.eventId)) return held.heldSince + this.#bounds.flushMs;
+      if (this.#awayIds.has(held.eventId)) continue;
+      const longest = held.heldSince + outcomeWaitMs;
+      return this.#completeSince === null ? longest : Math.min(longest, this.#completeSince + flushMs);
     }
     return null;
   }
@@ -159,11 +167,12 @@ export class JournalHand {
     else this.#count(held, -1);
     add(held);
     this.#count(held, 1);
+    if (held.isComplete) this.#completeSince ??= now;
   }
 
   /** The next batch, or null when nothing has to leave yet; `all` takes what is there. */
   take(now: number, all: boolean): HeldEvent[] | null {
-    const { rows, bytes, flushMs } = this.#bounds;
+    const { rows, bytes, outcomeWaitMs } = this.#bounds;
     const isFull = all || this.#bytes >= bytes || this.#rows >= 2 * rows;
     const flushAt = this.nextFlushAt;
     if (flushAt === null) return null;
@@ -173,7 +182,7 @@ export class JournalHand {
     let takenBytes = 0;
     for (const held of this.#held.values()) {
       if (this.#awayIds.has(held.eventId)) continue;
-      if (!isFull && !held.isComplete && held.heldSince + flushMs > now) continue;
+      if (!isFull && !held.isComplete && held.heldSince + outcomeWaitMs > now) continue;
       if (taken.length > 0 && (takenRows + held.rows > rows || takenBytes + held.bytes > bytes)) break;
       taken.push(held);
       takenRows += held.rows;
@@ -181,6 +190,7 @@ export class JournalHand {
     }
     if (taken.length === 0) return null;
     for (const held of taken) this.#leave(held);
+    this.#completeSince = this.#completeRows > 0 ? now : null;
     return taken;
   }
 
@@ -197,6 +207,7 @@ export class JournalHand {
     const dropped = [...this.#held.values()];
     this.#held.clear();
     this.#rows = this.#completeRows = this.#bytes = 0;
+    this.#completeSince = null;
     return dropped;
   }
 

@@ -9,10 +9,12 @@ import type { RegistryView } from './registry.js';
 import { StoreOutage } from './store-outage.js';
 
 export interface RecorderOptions {
-  /** Rows and bytes of a batch, and how long an event waits for its outcomes. */
+  /** Rows and bytes of a batch. */
   batchRows: number;
   batchBytes: number;
+  /** How long what is complete waits for others, and an event for its outcomes. */
   flushMs: number;
+  outcomeWaitMs: number;
   /** Transactions at a time; 2 unless given, so that the next batch is written while one commits. */
   maxFlights?: number;
 }
@@ -63,6 +65,7 @@ export class Recorder {
   #flights = 0;
   #heldBytes = 0;
   #timer: NodeJS.Timeout | null = null;
+  #timerAt = 0;
   #whenEmpty: (() => void)[] = [];
   #queued: number | null = null;
   #lastLagMs: number | null = null;
@@ -70,7 +73,7 @@ export class Recorder {
   constructor(deps: RecorderDeps) {
     this.#deps = deps;
     const { clock, log, metrics, journalStore, options } = deps;
-    this.#hand = new JournalHand({ rows: options.batchRows, bytes: options.batchBytes, flushMs: options.flushMs });
+    this.#hand = new JournalHand({ ...options, rows: options.batchRows, bytes: options.batchBytes });
     this.#maxFlights = options.maxFlights ?? MAX_FLIGHTS;
     this.#intake = new Intake(log);
     this.#outage = new StoreOutage({
@@ -223,10 +226,10 @@ export class Recorder {
   }
 
   #setTimer(): void {
-    // The end of a flight comes back here too.
-    if (this.#timer !== null || this.#flights >= this.#maxFlights) return;
     const flushAt = this.#hand.nextFlushAt;
-    if (flushAt === null) return;
+    if (flushAt === null || (this.#timer !== null && this.#timerAt <= flushAt)) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerAt = flushAt;
     this.#timer = setTimeout(
       () => {
         this.#timer = null;

@@ -46,7 +46,7 @@ describe.each(brokerKinds())('recording from %s', (kind) => {
 
   async function start(store: JournalStore = journalStore): Promise<Recorder> {
     const shared = { broker, registry, clock: { now: () => Date.now() }, log: silentLog, metrics: countingIncidents() };
-    const options = { batchRows: 50, batchBytes: 1_000_000, flushMs: 10 };
+    const options = { batchRows: 50, batchBytes: 1_000_000, flushMs: 10, outcomeWaitMs: 10 };
     const recorder = new Recorder({ ...shared, journalStore: store, options });
     const dead = new DeadQueue({ ...shared, journal: store });
     for (const part of [recorder, dead]) {

@@ -48,13 +48,29 @@ describe('the recorder', () => {
       clock: systemClock,
       log: silentLog,
       metrics: countingIncidents(),
-      options: { batchRows: 10, batchBytes: 1_000_000, flushMs: 20, ...options },
+      options: {
+        batchRows: 10,
+        batchBytes: 1_000_000,
+        flushMs: 20,
+        outcomeWaitMs: options.flushMs ?? 20,
+        ...options,
+      },
       sleep: soon,
     });
     running.push(recorder);
     await recorder.start();
     return recorder;
   }
+
+  it('lets an event wait longer for its outcomes than complete ones wait for each other', async () => {
+    await start({ batchRows: 100, flushMs: 5, outcomeWaitMs: 60_000 });
+    const [early, complete] = [freshEvent(), freshEvent()] as [Event, Event];
+    for (const event of [early, complete]) queues.journal.put(messageOf(event));
+    queues.outcomes.put([outcomeOf(complete, owed, { state: 'succeeded' })]);
+    await until('the complete one is recorded', () => store.committed.length === 1);
+    expect(store.events).toEqual([complete.eventId]);
+    expect(queues.journal.inHand).toBe(1);
+  });
 
   it('writes an event with its outcomes in one batch and acks only after the commit', async () => {
     let commit: () => void = () => undefined;
