@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { serve, migrate } from './compose.js';
 import { loadConfig, type Config } from './config.js';
 import { EventCenterError } from './core/errors.js';
@@ -15,19 +16,22 @@ Every option: config/default.yaml. Environment variables override the file named
 
 const EXIT_USAGE = 2;
 
+/**
+ * Under load most of what lives a little is garbage soon after. V8 would let the heap grow to four times what is alive
+ * before it looks; at twice, the process needs about 100 MB less for a few per cent of its time (`npm run bench`).
+ */
+const HEAP_GROWTH = '--heap-growing-percent=100';
+
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-  });
+  setFlagsFromString(HEAP_GROWTH);
+  const { values, positionals } = readArguments();
   const [command = 'serve', ...rest] = positionals;
   if (values.help === true) {
     process.stdout.write(USAGE);
     return 0;
   }
   if (rest.length > 0 || !['serve', 'migrate', 'check-config'].includes(command)) {
-    process.stderr.write(`event-center: there is no command "${positionals.join(' ')}"\n\n${USAGE}`);
-    return EXIT_USAGE;
+    throw new UsageError(`there is no command "${positionals.join(' ')}"`);
   }
   const config = loadConfig(process.env, values.config);
   if (command === 'check-config') {
@@ -41,6 +45,20 @@ async function main(): Promise<number> {
   }
   return runUntilSignal(config);
 }
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** The command line is wrong. */
+class UsageError extends Error {}
 
 /** Serves until a signal; a second signal ends at once. */
 async function runUntilSignal(config: Config): Promise<number> {
@@ -77,11 +95,15 @@ main().then(
     process.exitCode = code;
   },
   (error: unknown) => {
-    process.stderr.write(`event-center: ${error instanceof EventCenterError ? error.message : describe(error)}\n`);
-    process.exitCode = 1;
+    process.stderr.write(`event-center: ${describe(error)}\n`);
+    process.exitCode = error instanceof UsageError ? EXIT_USAGE : 1;
   },
 );
 
+/** A sentence for what a person can mend, where it broke for anything else. */
 function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (error instanceof UsageError) return `${error.message}\n\n${USAGE}`;
+  if (!(error instanceof Error)) return String(error);
+  const isRefusal = error instanceof EventCenterError || 'syscall' in error;
+  return isRefusal ? error.message : (error.stack ?? error.message);
 }
