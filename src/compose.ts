@@ -366,6 +366,7 @@ function answering(
     readinessOf({
       broker: broker.status(),
       registryVersion: registry.loaded ? registry.current().version : null,
+      registryStale: registry.storeProblem !== null,
       databaseUp: database.status().ready,
       journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
       unconfirmedNodes: [],

@@ -5,6 +5,8 @@ export interface Surroundings {
   broker: BrokerStatus;
   /** Version of the registry in memory, null before the first one was loaded. */
   registryVersion: number | null;
+  /** Whether the registry in memory may be old, because the database's could not be read. */
+  registryStale: boolean;
   databaseUp: boolean;
   /** Whether the journal of this process is behind; false where another role keeps it. */
   journalLagging: boolean;
@@ -16,7 +18,7 @@ export interface Surroundings {
 
 export interface Readiness {
   ready: boolean;
-  /** What works less well: `database`, `journal`, `broker-blocked`, `node:<node code>`. */
+  /** What works less well: `database`, `registry`, `journal`, `broker-blocked`, `node:<node code>`. */
   degraded: string[];
   /** Why it is not ready, a sentence each. */
   reasons: string[];
@@ -25,12 +27,17 @@ export interface Readiness {
 /** Ready while broker and registry are there; what else is wrong only degrades (protocol, section 6). */
 export function readinessOf(surroundings: Surroundings): Readiness {
   const { broker, registryVersion, databaseUp, journalLagging, unconfirmedNodes, stopping } = surroundings;
+  const registryStale = databaseUp && registryVersion !== null && surroundings.registryStale;
   const reasons: string[] = [];
   if (stopping) reasons.push('the process is stopping');
   if (!broker.ready) reasons.push(`the broker is not ready: ${broker.problem ?? 'no connection yet'}`);
-  if (registryVersion === null) reasons.push('the registry was not loaded yet: the database does not answer');
+  if (registryVersion === null) {
+    const why = databaseUp ? 'the log says why' : 'the database does not answer';
+    reasons.push(`the registry was not loaded yet: ${why}`);
+  }
   const degraded: string[] = [];
   if (!databaseUp) degraded.push('database');
+  if (registryStale) degraded.push('registry');
   if (journalLagging) degraded.push('journal');
   if (broker.blocked) degraded.push('broker-blocked');
   degraded.push(...unconfirmedNodes.map((nodeCode) => `node:${nodeCode}`));

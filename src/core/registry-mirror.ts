@@ -1,4 +1,4 @@
-import { EventCenterError } from './errors.js';
+import { EventCenterError, hasCode } from './errors.js';
 import type { RegistryData } from './model.js';
 import type { Log, RegistryStore, SchemaCompiler } from './ports.js';
 import { RegistrySnapshot, type RegistryView } from './registry.js';
@@ -40,14 +40,20 @@ export class RegistryMirror implements RegistryView {
     this.#deps = deps;
   }
 
-  /** Loads the first snapshot, from the store or else from the keeper, and begins to poll. Resolves also with neither. */
+  /**
+   * Loads the first snapshot, from the store or else from the keeper, and begins to poll. Resolves also with neither,
+   * while the store is away.
+   * @throws CONFIG_INVALID when the store's registry needs another master key and the keeper has none.
+   */
   async start(): Promise<void> {
-    await this.#check().catch(() => undefined);
+    const problem = await this.#check().catch((error: unknown) => error);
     if (this.#snapshot === null) {
       const kept = await this.#deps.keeper.loadSnapshot();
       if (kept !== null) {
         this.#deps.log.warn('registry.loaded-from-file', { version: kept.version, problem: this.#storeProblem });
         this.#adopt(kept);
+      } else if (hasCode(problem, 'CONFIG_INVALID')) {
+        throw problem;
       }
     }
     this.#schedulePoll();
@@ -65,7 +71,7 @@ export class RegistryMirror implements RegistryView {
     if (this.#snapshot !== null) listener(this.#snapshot);
   }
 
-  /** Why the store could not be asked the last time, or null. */
+  /** Why the registry of the store could not be had the last time, or null. */
   get storeProblem(): string | null {
     return this.#storeProblem;
   }
@@ -76,7 +82,7 @@ export class RegistryMirror implements RegistryView {
 
   current(): RegistrySnapshot {
     if (this.#snapshot === null) {
-      throw new EventCenterError('UNAVAILABLE', 'the registry was not loaded yet: the database does not answer', {
+      throw new EventCenterError('UNAVAILABLE', 'the registry was not loaded yet', {
         retryAfterSeconds: 2,
       });
     }
@@ -135,9 +141,11 @@ export class RegistryMirror implements RegistryView {
       if (this.#storeProblem !== null) this.#deps.log.info('registry.store-answered', { version });
       this.#storeProblem = null;
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      if (this.#storeProblem === null) this.#deps.log.warn('registry.store-away', { error });
-      this.#storeProblem = problem;
+      if (this.#storeProblem === null) {
+        if (hasCode(error, 'UNAVAILABLE')) this.#deps.log.warn('registry.store-away', { error });
+        else this.#deps.log.error('registry.not-loaded', { error });
+      }
+      this.#storeProblem = error instanceof Error ? error.message : String(error);
       throw error;
     }
   }

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { EventCenterError } from '../core/errors.js';
 
 /** Longer than the idle time-out of common load balancers (60 s), so that they close first and never hit a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
@@ -54,13 +55,17 @@ export class HttpServer {
     });
   }
 
-  /** Listens, and resolves with the url under which this machine reaches it. Rejects when it cannot bind. */
+  /** Listens, and resolves with the url under which this machine reaches it. @throws CONFIG_INVALID when it cannot bind. */
   start(): Promise<string> {
     const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
+      const refused = (error: Error): void => {
+        const message = `cannot listen on ${host}, port ${port} (EVENT_CENTER_HOST, EVENT_CENTER_PORT): ${error.message}`;
+        reject(new EventCenterError('CONFIG_INVALID', message, { cause: error }));
+      };
+      this.#server.once('error', refused);
       this.#server.listen(port, host, () => {
-        this.#server.off('error', reject);
+        this.#server.off('error', refused);
         resolve(urlOf(this.#server.address() as AddressInfo));
       });
     });

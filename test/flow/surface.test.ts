@@ -1,9 +1,13 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { CentreClient } from '../support/centre-client.js';
 import { runCentre, startCentreProcess } from '../support/centre-process.js';
 import { Flow } from '../support/flow.js';
 import { createSurroundings, SURROUNDINGS } from '../support/surroundings.js';
 import { until } from '../support/until.js';
 
+const STACK = /\n\s+at /;
 const TOKEN = /\bec_[A-Za-z0-9_-]{43}\b/g;
 
 describe.each(SURROUNDINGS)('the surface on %s', (kind) => {
@@ -146,13 +150,15 @@ describe.each(SURROUNDINGS)('the surface on %s', (kind) => {
 });
 
 describe.each(SURROUNDINGS)('a first start on %s', (kind) => {
-  it('prints an admin token, once', async () => {
+  it('prints an admin token, once, and has nothing to complain about', async () => {
     const surroundings = await createSurroundings(kind);
     surroundings.noteDelays([5_000, 30_000, 120_000, 600_000, 1_800_000]);
+    const logFile = join(surroundings.dataDir, 'centre.log');
     const start = () =>
       startCentreProcess({
         environment: { ...surroundings.environment, EVENT_CENTER_ADMIN_TOKEN: '' },
         dataDir: surroundings.dataDir,
+        logFile,
       });
     try {
       const first = await start();
@@ -166,6 +172,16 @@ describe.each(SURROUNDINGS)('a first start on %s', (kind) => {
       expect(nodes.map((node) => node.nodeCode)).toEqual(['FIRST']);
       expect(await second.stop()).toBe(0);
       expect(second.output()).not.toMatch(TOKEN);
+      expect(readFileSync(logFile, 'utf8')).toBe('');
+
+      const { code, stderr } = await runCentre(['serve'], {
+        ...surroundings.environment,
+        EVENT_CENTER_DATA_DIR: surroundings.dataDir,
+        EVENT_CENTER_PORT: '0',
+        EVENT_CENTER_AUTO_MIGRATE: 'true',
+        EVENT_CENTER_MASTER_KEY: 'ab'.repeat(32),
+      });
+      expect([code, stderr]).toEqual([1, expect.stringContaining('another master key (EVENT_CENTER_MASTER_KEY)')]);
     } finally {
       await surroundings.remove();
     }
@@ -173,14 +189,24 @@ describe.each(SURROUNDINGS)('a first start on %s', (kind) => {
 });
 
 describe('a start that cannot be right', () => {
-  const mysql = { EVENT_CENTER_DATABASE_URL: 'mysql://root@127.0.0.1:3306/nowhere' };
+  let dataDir: string;
+
+  beforeAll(() => {
+    dataDir = mkdtempSync(join(tmpdir(), 'event-center-flow-'));
+  });
+
+  afterAll(() => {
+    rmSync(dataDir, { recursive: true, force: true });
+  });
 
   it('is refused without a master key for a shared database, saying what is missing', async () => {
-    const { code, stderr } = await runCentre(['serve'], mysql);
+    const { code, stderr } = await runCentre(['serve'], {
+      EVENT_CENTER_DATABASE_URL: 'mysql://root@127.0.0.1:3306/nowhere',
+    });
     expect(code).toBe(1);
     expect(stderr).toContain('EVENT_CENTER_MASTER_KEY');
     expect(stderr).toContain('openssl rand -hex 32');
-    expect(stderr).not.toContain(' at ');
+    expect(stderr).not.toMatch(STACK);
   });
 
   it('is refused with every wrong option named', async () => {
@@ -191,5 +217,31 @@ describe('a start that cannot be right', () => {
     });
     expect(code).toBe(1);
     for (const name of ['EVENT_CENTER_PORT', 'EVENT_CENTER_ROLE', 'EVENT_CENTER_PROT']) expect(stderr).toContain(name);
+  });
+
+  it('is refused on the data folder or the port of a running one', async () => {
+    const running = await startCentreProcess({ environment: {}, dataDir, logFile: join(dataDir, 'centre.log') });
+    try {
+      const sameFolder = await runCentre(['serve'], { EVENT_CENTER_DATA_DIR: dataDir, EVENT_CENTER_PORT: '0' });
+      expect([sameFolder.code, sameFolder.stderr]).toEqual([1, expect.stringContaining('another process uses')]);
+
+      const { port } = new URL(running.url);
+      const samePort = await runCentre(['serve'], {
+        EVENT_CENTER_DATA_DIR: join(dataDir, 'other'),
+        EVENT_CENTER_PORT: port,
+      });
+      expect([samePort.code, samePort.stderr]).toEqual([1, expect.stringContaining('EVENT_CENTER_PORT')]);
+      expect(samePort.stderr).not.toMatch(STACK);
+    } finally {
+      await running.stop();
+    }
+  });
+
+  it('is refused with the usage when the command line is wrong', async () => {
+    for (const args of [['sevre'], ['serve', '--prot', '1']]) {
+      const { code, stderr } = await runCentre(args, {});
+      expect([code, stderr]).toEqual([2, expect.stringContaining('event-center <command>')]);
+      expect(stderr).not.toMatch(STACK);
+    }
   });
 });

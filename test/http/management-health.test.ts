@@ -34,6 +34,13 @@ describe('/readyz', () => {
     ]);
   });
 
+  it('names a registry that cannot be read although the database answers', async () => {
+    kit.surroundings.registryStale = true;
+    expect((await get('/readyz')).body).toEqual({ status: 'degraded', degraded: ['registry'] });
+    kit.surroundings.databaseUp = false;
+    expect((await get('/readyz')).body).toEqual({ status: 'degraded', degraded: ['database'] });
+  });
+
   it('is 503 with the reasons otherwise', async () => {
     kit.surroundings.broker = { ready: false, blocked: false, problem: 'connection refused' };
     kit.surroundings.registryVersion = null;

@@ -67,6 +67,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const surroundings: Surroundings = {
     broker: { ready: true, blocked: false, problem: null },
     registryVersion: 1,
+    registryStale: false,
     databaseUp: true,
     journalLagging: false,
     unconfirmedNodes: [],
