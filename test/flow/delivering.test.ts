@@ -257,6 +257,77 @@ describe.each(SURROUNDINGS)('delivering on %s', (kind) => {
     expect([again.status, again.body.code]).toEqual([409, 'CONFLICT']);
   });
 
+  it('retries a waiting delivery at once by hand, and the message that waited does nothing', async () => {
+    const DELAY_MS = 2_000;
+    const type = await flow.eventType();
+    const node = await flow.node();
+    const failing = await flow.listener(node, type, { retry: { delaysMs: [DELAY_MS] } });
+    const next = await flow.listener(node, type);
+    flow.stub.answer(failing.path, ({ attempt }) => (attempt === 1 ? 'error' : 'success'));
+    const stale = async () => (await flow.metric('event_center_incidents_total')).get('{name="claim.stale"}') ?? 0;
+    const staleBefore = await stale();
+
+    const eventId = await flow.send(type);
+    await flow.deliveryIn(eventId, failing, 'retrying');
+    await flow.client.must('POST', `/deliveries/${eventId}/${failing.id}/retry`);
+    await flow.settled(eventId);
+    const [first, second] = flow.callsOf(eventId);
+    expect(second!.at - first!.at).toBeLessThan(DELAY_MS);
+
+    await until('the message that waited was put aside', async () => (await stale()) > staleBefore);
+    expect(flow.callsOf(eventId).map(({ path, attempt }) => [path, attempt])).toEqual([
+      [failing.path, 1],
+      [failing.path, 2],
+      [next.path, 1],
+    ]);
+  });
+
+  it('closes the delivery of a listener that is deleted while it waits, and goes on behind it', async () => {
+    const type = await flow.eventType();
+    const node = await flow.node();
+    const failing = await flow.listener(node, type, { retry: { delaysMs: [2_000] } });
+    const next = await flow.listener(node, type);
+    flow.stub.answer(failing.path, 'error');
+
+    const eventId = await flow.send(type);
+    await flow.deliveryIn(eventId, failing, 'retrying');
+    await flow.client.must('DELETE', `/listeners/${failing.id}`);
+
+    expect((await flow.settled(eventId)).state).toBe('succeeded');
+    const closed = { reason: 'listener-deleted', attemptCount: 1 };
+    expect(await flow.deliveryIn(eventId, failing, 'cancelled')).toMatchObject(closed);
+    expect(flow.callsOf(eventId).map(({ path }) => path)).toEqual([failing.path, next.path]);
+  });
+
+  it('calls a node no faster than its rate', async () => {
+    const RATE = 5;
+    const type = await flow.eventType();
+    const listener = await flow.listener(await flow.node({ deliverRateLimit: RATE }), type);
+
+    const eventIds = await Promise.all(Array.from({ length: 2 * RATE }, () => flow.send(type)));
+    for (const eventId of eventIds) await flow.settled(eventId);
+
+    const calls = flow.stub.calls(listener.path);
+    expect(calls).toHaveLength(2 * RATE);
+    // A second's worth may come at once.
+    expect(calls.at(-1)!.at - calls[0]!.at).toBeGreaterThanOrEqual(900);
+  });
+
+  it('keeps the events of plugins for the process of their node', async () => {
+    const type = await flow.eventType();
+    const node = await flow.node();
+    const plugin = await flow.listener(node, type, { url: null, implClassName: 'com.example.Plugin' });
+    const url = { name: 'url', nodeCode: node.appId, eventTypeId: type.id, url: flow.stub.url('/mixed') };
+    expect((await flow.client.call('POST', '/listeners', url)).status).toBe(409);
+
+    const eventId = await flow.send(type);
+    await flow.deliveryIn(eventId, plugin, 'pending');
+    const waits = `{node="${node.appId}",kind="plugin"}`;
+    expect((await flow.metric('event_center_node_queue_depth')).get(waits)).toBe(1);
+    await flow.client.must('POST', `/deliveries/${eventId}/${plugin.id}/cancel`);
+    expect((await flow.settled(eventId)).state).toBe('skipped');
+  });
+
   async function builtInType() {
     const [type] = await flow.client.all('/event-types?sourceId=EVENT_CENTER&eventTypeCode=DELIVERY_EXHAUSTED');
     return type;

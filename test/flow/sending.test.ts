@@ -134,6 +134,17 @@ describe.each(SURROUNDINGS)('sending on %s', (kind) => {
     expect((await flow.metric('event_center_events_refused_total')).get('{code="BAD_SIGNATURE"}')).toBe(1);
   });
 
+  it('takes the old key and the new one for a while after a rotation', async () => {
+    const type = await flow.eventType();
+    const app = await flow.node();
+    const { appKey } = await flow.client.must('POST', `/nodes/${app.appId}/rotate-key`, { graceMs: 1_000 });
+    expect(appKey).not.toBe(app.appKey);
+    expect((await flow.trySend(type, {}, { ...app, appKey })).code).toBe('OK');
+    expect((await flow.trySend(type, {}, app)).code).toBe('OK');
+    await until('the old one ended', async () => (await flow.trySend(type, {}, app)).code === 'BAD_SIGNATURE');
+    expect((await flow.trySend(type, {}, { ...app, appKey })).code).toBe('OK');
+  });
+
   it('delivers a scheduled event at its time and not before, to who is registered then', async () => {
     const type = await flow.eventType();
     const node = await flow.node();

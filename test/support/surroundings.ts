@@ -64,6 +64,7 @@ async function onServers(dataDir: string): Promise<Surroundings> {
     dataDir,
     noteNode: (nodeCode) => {
       queues.add(`node.${nodeCode}`);
+      queues.add(`app.${nodeCode}`);
     },
     noteDelays: (delaysMs) => {
       for (const delayMs of delaysMs) {
