@@ -28,7 +28,7 @@ interface LaneSubscription {
 /**
  * Messages that are taken beyond those being called, so that a call's place is not held while its outcome is confirmed.
  */
-const PREFETCH_SLACK = 64;
+const PREFETCH_SLACK = 96;
 const RETRY_PAUSE_MS = 1_000;
 
 /**

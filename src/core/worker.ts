@@ -98,7 +98,7 @@ export class Worker {
     });
     this.#outcomes = new OutcomeBatches({
       publish: (outcomes, giveUpAt) => publisher.outcomes(outcomes, giveUpAt),
-      lingerMs: 3,
+      lingerMs: 8,
       maxOutcomes: 200,
       maxCharacters: 256 * 1024,
     });
