@@ -85,7 +85,7 @@ describe('the worker', () => {
     expect(broker.subscriptions).toEqual([]);
     worker.start();
     const [a, b] = await consumers(broker, 'A', 'B');
-    expect([a!.options.prefetch, b!.options.prefetch]).toEqual([66, 67]);
+    expect([a!.options.prefetch, b!.options.prefetch]).toEqual([98, 99]);
     expect(broker.subscriptions).toHaveLength(2);
   });
 
@@ -129,7 +129,7 @@ describe('the worker', () => {
     await until('two are called', () => held.length === 2);
     change({ ...A_AND_B, nodes: [aNode('A', { concurrency: 4 }), A_AND_B.nodes![1]!] });
     await until('four are called', () => held.length === 4);
-    await until('a consumer with the new prefetch is there', () => broker.consumer('A')?.options.prefetch === 68);
+    await until('a consumer with the new prefetch is there', () => broker.consumer('A')?.options.prefetch === 100);
     expect(a!.paused).toBe(true);
     for (const answer of held) answer();
     expect(await Promise.all(all)).toEqual(['ack', 'ack', 'ack', 'ack']);
@@ -165,7 +165,7 @@ describe('the worker', () => {
     });
     worker.start();
     const [a] = await consumers(broker, 'A');
-    expect(a!.options.prefetch).toBe(74);
+    expect(a!.options.prefetch).toBe(106);
     const began = Date.now();
     await Promise.all(Array.from({ length: 15 }, (_, index) => a!.give(received(message(`${index}`)))));
     expect(Date.now() - began).toBeGreaterThanOrEqual(490);
