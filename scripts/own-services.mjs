@@ -2,7 +2,7 @@
  * RabbitMQ and MariaDB of one's own, from the binaries of Debian's packages: free ports, data in a temporary folder,
  * ended by their own process ids.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
@@ -17,8 +17,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { ROOT, run } from './prepare.mjs';
 
+const capture = promisify(execFile);
 const START_MS = 90_000;
 const STOP_MS = 30_000;
 const POLL_MS = 300;
@@ -26,8 +28,8 @@ const POLL_MS = 300;
 const OPEN_FILES = 65_536;
 
 /**
- * Starts RabbitMQ and waits until `answers(url)` resolves. Returns its url and what ends and removes it, its port mapper
- * included.
+ * Starts RabbitMQ and waits until `answers(url)` resolves. Returns a service that can be stopped, killed and started
+ * again, and in the end removed with its data and its port mapper; `control(...arguments)` is its rabbitmqctl.
  */
 export async function startRabbitMq({ answers }) {
   const folder = mkdtempSync(join(tmpdir(), 'event-center-rabbitmq-'));
@@ -50,6 +52,7 @@ export async function startRabbitMq({ answers }) {
     RABBITMQ_ADVANCED_CONFIG_FILE: join(folder, 'advanced.config'),
     RABBITMQ_CONF_ENV_FILE: join(folder, 'none'),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
+    RABBITMQ_PID_FILE: join(folder, 'pid'),
   };
   const launch = (stdio) =>
     spawn(
@@ -61,16 +64,23 @@ export async function startRabbitMq({ answers }) {
       },
     );
   const url = `amqp://guest:guest@127.0.0.1:${port}`;
-  const service = await startService({ name: 'RabbitMQ', folder, launch, answers: () => answers(url) });
-  const stop = async () => {
-    await service.end();
+  // The shell scripts stay in front of the broker, so a signal for it goes to the process that it names itself.
+  const pidOf = () => Number(readFileSync(join(folder, 'pid'), 'utf8'));
+  const service = serviceOf({ name: 'RabbitMQ', folder, launch, pidOf, answers: () => answers(url) });
+  await service.start();
+  const remove = async () => {
+    await service.stop();
     await run('epmd', ['-port', String(mapperPort), '-kill'], { stdio: 'ignore' }).catch(() => undefined);
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url, stop };
+  const control = async (...parameters) => {
+    const command = ['-n', environment.RABBITMQ_NODENAME, '--quiet', ...parameters];
+    return (await capture('/usr/lib/rabbitmq/bin/rabbitmqctl', command, { env: environment })).stdout;
+  };
+  return { ...service, url, remove, control };
 }
 
-/** Starts MariaDB, user root without a password, and waits until `answers(url)` resolves. */
+/** Starts MariaDB, user root without a password, and waits until `answers(url)` resolves. Returns a service as above. */
 export async function startMariaDb({ answers }) {
   const folder = mkdtempSync(join(tmpdir(), 'event-center-mariadb-'));
   const port = await freePort();
@@ -94,38 +104,58 @@ export async function startMariaDb({ answers }) {
       { stdio },
     );
   const url = `mysql://root@127.0.0.1:${port}`;
-  const service = await startService({ name: 'MariaDB', folder, launch, answers: () => answers(url) });
-  const stop = async () => {
-    await service.end();
+  const service = serviceOf({
+    name: 'MariaDB',
+    folder,
+    launch,
+    pidOf: (child) => child.pid,
+    answers: () => answers(url),
+  });
+  await service.start();
+  const remove = async () => {
+    await service.stop();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { ...service, url, remove };
 }
 
-async function startService({ name, folder, launch, answers }) {
+function serviceOf({ name, folder, launch, pidOf, answers }) {
   const logFile = join(folder, 'output.log');
-  const output = openSync(logFile, 'a');
-  const child = launch(['ignore', output, output]);
-  closeSync(output);
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  const end = async () => {
+  let child = null;
+  let ended = Promise.resolve();
+
+  const end = async (signal) => {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-    child.kill('SIGTERM');
+    try {
+      process.kill(pidOf(child), signal);
+    } catch {
+      child.kill(signal);
+    }
     await ended;
     clearTimeout(timer);
   };
-  for (const giveUpAt = Date.now() + START_MS; ; await wait(POLL_MS)) {
-    try {
-      await answers();
-      return { end };
-    } catch (error) {
-      if (Date.now() < giveUpAt && child.exitCode === null) continue;
-      await end();
-      throw new Error(`${name} did not start: ${error.message}\n${readFileSync(logFile, 'utf8').slice(-2_000)}`, {
-        cause: error,
-      });
+
+  const start = async () => {
+    const output = openSync(logFile, 'a');
+    child = launch(['ignore', output, output]);
+    closeSync(output);
+    ended = new Promise((resolve) => child.once('exit', resolve));
+    for (const giveUpAt = Date.now() + START_MS; ; await wait(POLL_MS)) {
+      try {
+        await answers();
+        return;
+      } catch (error) {
+        if (Date.now() < giveUpAt && child.exitCode === null) continue;
+        await end('SIGTERM');
+        throw new Error(`${name} did not start: ${error.message}\n${readFileSync(logFile, 'utf8').slice(-2_000)}`, {
+          cause: error,
+        });
+      }
     }
-  }
+  };
+
+  return { start, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }
 
 async function freePort() {

@@ -89,7 +89,7 @@ async function startMissing(missing, stops) {
   for (const kind of missing) {
     say(`starting ${kind.name} for this run`);
     const service = await kind.start({ answers: kind.versionOf });
-    stops.push(service.stop);
+    stops.push(service.remove);
     started[kind.variable] = await described(kind, service.url, 'started for this run');
   }
   return started;

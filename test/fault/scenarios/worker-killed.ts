@@ -2,6 +2,7 @@ import { connect } from 'amqplib';
 import { until } from '../../support/until.js';
 import { closeAndCompare, waitForDelivery } from '../closing.js';
 import { sendLoad } from '../generator.js';
+import { unacknowledged } from '../own-services.js';
 import type { RunReport } from '../run-report.js';
 import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
 
@@ -31,12 +32,10 @@ export async function workerKilled(setting: Setting, report: RunReport, plant: '
   await until('a third of the calls were made', () => setting.receivers.calls.length >= (EVENTS * 4) / 3, 120_000);
   process.kill(worker.pid, 'SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, STATISTICS_MS));
-  const unacknowledged = await setting.broker.unacknowledged();
+  const counts = await unacknowledged(setting.broker);
   await worker.kill();
   const callsAtKill = setting.receivers.calls.length;
-  const inFlight = [...unacknowledged]
-    .filter(([queue]) => queue.includes('.node.'))
-    .reduce((sum, [, count]) => sum + count, 0);
+  const inFlight = [...counts].filter(([queue]) => queue.includes('.node.')).reduce((sum, [, count]) => sum + count, 0);
   report.say(`killed after ${callsAtKill} calls, with ${inFlight} messages unacknowledged in the node queues`);
   const sends = await sending;
   if (plant === 'loss') await removeOneMessage(setting.broker.url, report);
