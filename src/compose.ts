@@ -369,7 +369,6 @@ function answering(
       registryStale: registry.storeProblem !== null,
       databaseUp: database.status().ready,
       journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
-      unconfirmedNodes: [],
       stopping: parts.stopping,
     });
   if (config.role === 'worker') {

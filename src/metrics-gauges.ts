@@ -42,6 +42,7 @@ export function createGauges(registry: Registry) {
     brokerConnected: gauge('broker_connected', '1 while the broker is ready.', []),
     brokerBlocked: gauge('broker_blocked', '1 while the broker blocks publishers.', []),
     databaseUp: gauge('database_up', '1 while the database answers.', []),
+    unconfirmedQueues: gauge('queues_unconfirmed', 'Queues that do not confirm although the broker is well.', []),
     openBreakers: gauge('circuit_breakers_open', 'Listeners that are not called for the time being.', []),
   };
 }
@@ -51,6 +52,7 @@ export async function collectGauges(gauges: Gauges, sources: GaugeSources, known
   const status = sources.broker.status();
   gauges.brokerConnected.set(Number(status.ready));
   gauges.brokerBlocked.set(Number(status.blocked));
+  gauges.unconfirmedQueues.set(status.unconfirmedQueues.length);
   gauges.databaseUp.set(Number(sources.isDatabaseUp()));
   gauges.openBreakers.set(sources.openCircuitBreakers());
   await Promise.all([

@@ -145,6 +145,8 @@ export interface BrokerStatus {
   blocked: boolean;
   /** One sentence on what is wrong, or null. */
   problem: string | null;
+  /** Names of queues that do not confirm at present, although the broker is well: their event types answer 503. */
+  unconfirmedQueues: string[];
 }
 
 /**

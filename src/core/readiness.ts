@@ -10,15 +10,13 @@ export interface Surroundings {
   databaseUp: boolean;
   /** Whether the journal of this process is behind; false where another role keeps it. */
   journalLagging: boolean;
-  /** Node codes whose queues do not confirm at present. */
-  unconfirmedNodes: string[];
   /** The process is about to end. */
   stopping: boolean;
 }
 
 export interface Readiness {
   ready: boolean;
-  /** What works less well: `database`, `registry`, `journal`, `broker-blocked`, `node:<node code>`. */
+  /** What works less well: `database`, `registry`, `journal`, `broker-blocked`, `queue:<name>`. */
   degraded: string[];
   /** Why it is not ready, a sentence each. */
   reasons: string[];
@@ -26,7 +24,7 @@ export interface Readiness {
 
 /** Ready while broker and registry are there; what else is wrong only degrades (protocol, section 6). */
 export function readinessOf(surroundings: Surroundings): Readiness {
-  const { broker, registryVersion, databaseUp, journalLagging, unconfirmedNodes, stopping } = surroundings;
+  const { broker, registryVersion, databaseUp, journalLagging, stopping } = surroundings;
   const registryStale = databaseUp && registryVersion !== null && surroundings.registryStale;
   const reasons: string[] = [];
   if (stopping) reasons.push('the process is stopping');
@@ -40,6 +38,6 @@ export function readinessOf(surroundings: Surroundings): Readiness {
   if (registryStale) degraded.push('registry');
   if (journalLagging) degraded.push('journal');
   if (broker.blocked) degraded.push('broker-blocked');
-  degraded.push(...unconfirmedNodes.map((nodeCode) => `node:${nodeCode}`));
+  degraded.push(...broker.unconfirmedQueues.map((queue) => `queue:${queue}`));
   return { ready: reasons.length === 0, degraded, reasons };
 }

@@ -21,7 +21,7 @@ class AllQueues {
   refuses: (event: Event) => boolean = () => false;
 
   status(): BrokerStatus {
-    return { ready: this.ready, blocked: false, problem: this.ready ? null : 'away' };
+    return { ready: this.ready, blocked: false, problem: this.ready ? null : 'away', unconfirmedQueues: [] };
   }
 
   async publishEvent(message: EventMessage): Promise<void> {

@@ -25,12 +25,13 @@ describe('/readyz', () => {
   });
 
   it('names what works less well', async () => {
-    Object.assign(kit.surroundings, { databaseUp: false, journalLagging: true, unconfirmedNodes: ['B'] });
+    Object.assign(kit.surroundings, { databaseUp: false, journalLagging: true });
+    kit.surroundings.broker.unconfirmedQueues = ['ec.node.B'];
     kit.surroundings.broker.blocked = true;
     const res = await get('/readyz');
     expect([res.status, res.body]).toEqual([
       200,
-      { status: 'degraded', degraded: ['database', 'journal', 'broker-blocked', 'node:B'] },
+      { status: 'degraded', degraded: ['database', 'journal', 'broker-blocked', 'queue:ec.node.B'] },
     ]);
   });
 
@@ -42,7 +43,7 @@ describe('/readyz', () => {
   });
 
   it('is 503 with the reasons otherwise', async () => {
-    kit.surroundings.broker = { ready: false, blocked: false, problem: 'connection refused' };
+    kit.surroundings.broker = { ready: false, blocked: false, problem: 'connection refused', unconfirmedQueues: [] };
     kit.surroundings.registryVersion = null;
     kit.surroundings.stopping = true;
     const res = await get('/readyz');

@@ -65,12 +65,11 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const depths = new Map<string, number | null>();
   const brokerAway = { value: false };
   const surroundings: Surroundings = {
-    broker: { ready: true, blocked: false, problem: null },
+    broker: { ready: true, blocked: false, problem: null, unconfirmedQueues: [] },
     registryVersion: 1,
     registryStale: false,
     databaseUp: true,
     journalLagging: false,
-    unconfirmedNodes: [],
     stopping: false,
   };
   const broker = {

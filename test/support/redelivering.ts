@@ -49,7 +49,7 @@ export class NodeQueues {
   away = false;
 
   status(): BrokerStatus {
-    return { ready: true, blocked: false, problem: null };
+    return { ready: true, blocked: false, problem: null, unconfirmedQueues: [] };
   }
 
   async publishToNode(queue: NodeQueue, message: EventMessage, delayMs: number): Promise<void> {

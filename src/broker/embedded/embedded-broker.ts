@@ -106,6 +106,7 @@ export class EmbeddedBroker implements Broker {
       ready: this.#gate.isOpen && problem === null,
       blocked: problem?.full ?? false,
       problem: this.#opened === null ? 'the embedded broker is not started' : (problem?.sentence ?? null),
+      unconfirmedQueues: [],
     };
   }
 

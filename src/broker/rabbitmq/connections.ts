@@ -179,7 +179,12 @@ export class Connections {
   status(): BrokerStatus {
     const problem = this.#publishLink.problem ?? this.#consumeLink.problem ?? this.#publisher.problem;
     const ready = this.#readiness.gate.isOpen && problem === null;
-    return { ready, blocked: this.#blocked, problem: problem ?? (ready ? null : 'waiting for a confirmed probe') };
+    return {
+      ready,
+      blocked: this.#blocked,
+      problem: problem ?? (ready ? null : 'waiting for a confirmed probe'),
+      unconfirmedQueues: this.stuck.unconfirmed(),
+    };
   }
 
   waitUntilReady(timeoutMs: number): Promise<void> {

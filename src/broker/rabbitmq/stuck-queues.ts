@@ -52,6 +52,11 @@ export class StuckQueues {
     this.#check();
   }
 
+  /** Queues that did not confirm a probe since they were suspected. */
+  unconfirmed(): string[] {
+    return [...this.#queues].filter(([, { checks }]) => checks > 0).map(([queue]) => queue);
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#checking;
