@@ -18,7 +18,8 @@ import {
   TIMEOUT_MS,
   URL_LENGTH,
 } from './registry-limits.js';
-import { expectSchema } from './schema-rule.js';
+import { expectFilter } from './schema-rule.js';
+import { isUnreadable } from './unreadable-secret.js';
 
 /** Formats that the protocol names and that are not built yet. */
 const PLANNED_FORMATS = ['json', 'standard', 'cloudevents', 'abp', 'feishu', 'dingtalk', 'wecom', 'slack'];
@@ -49,10 +50,12 @@ export function checkListener(listener: Listener, schemas: SchemaCompiler): void
   expectText(problems, { path: 'tenantCode', text: listener.tenantCode }, { max: CODE_LENGTH, code: true });
   expectTarget(problems, listener);
   expectWhole(problems, { path: 'operIndex', value: listener.operIndex }, OPER_INDEX);
-  expectSchema(problems, { path: 'filter', schema: listener.filter }, schemas);
-  expectHeaders(problems, listener.headers);
+  expectFilter(problems, { path: 'filter', schema: listener.filter }, schemas);
+  if (!isUnreadable(listener.headers)) expectHeaders(problems, listener.headers);
   expectWhole(problems, { path: 'timeoutMs', value: listener.timeoutMs }, TIMEOUT_MS);
-  expectText(problems, { path: 'secret', text: listener.secret }, { max: KEY_LENGTH });
+  if (!isUnreadable(listener.secret)) {
+    expectText(problems, { path: 'secret', text: listener.secret }, { max: KEY_LENGTH });
+  }
   problems.expect(
     listener.secret !== MASK,
     'secret',

@@ -1,9 +1,11 @@
-import { Ajv } from 'ajv';
+import { Ajv, type Options } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormatsModule from 'ajv-formats';
 import { EventCenterError } from '../core/errors.js';
 import type { JsonObject, JsonValue } from '../core/model.js';
 import type { SchemaCheck, SchemaCompiler } from '../core/ports.js';
+import { linearRegExp, PatternError } from './linear-reg-exp.js';
+import { addUniqueItems } from './unique-items.js';
 
 /** Compiled checks that are kept; beyond, the oldest is compiled again when it is needed. */
 const CACHE_SIZE = 2_000;
@@ -18,7 +20,8 @@ const addFormats = 'default' in addFormatsModule ? addFormatsModule.default : ad
 
 /**
  * JSON Schema by ajv: draft 2020-12, or draft-07 by `$schema`. Nothing is ever fetched: a `$ref` must stay within its
- * schema. Unknown keywords and formats are ignored, as the standard says. Checks are kept by the schema's text.
+ * schema. Patterns run in linear time. Unknown keywords and formats of an event type's schema are ignored, as the
+ * standard says; a filter may have none. Checks are kept by the schema's text.
  */
 export class AjvSchemaCompiler implements SchemaCompiler {
   readonly #checks = new Map<string, SchemaCheck>();
@@ -37,14 +40,18 @@ export class AjvSchemaCompiler implements SchemaCompiler {
     return check;
   }
 
-  #compile(schema: JsonObject): SchemaCheck {
+  /** @throws INVALID_PARAM as `compile` does, and for what would be ignored, such as a keyword that does not exist. */
+  compileFilter(filter: JsonObject): SchemaCheck {
+    return this.#compile(filter, { strictSchema: true });
+  }
+
+  #compile(schema: JsonObject, options: Options = {}): SchemaCheck {
     const Draft = draftOf(schema);
     // ajv would make the check asynchronous, and a promise counts as valid.
     if ('$async' in schema) throw invalidSchema('/$async', 'is not supported');
     this.#refuseInvalid(schema, Draft);
     // A fresh instance per schema, so that the `$id`s of two schemas cannot meet.
-    const ajv = new Draft({ strict: false, meta: false, validateSchema: false, addUsedSchema: false, logger: false });
-    addFormats(ajv);
+    const ajv = newValidator(Draft, { meta: false, validateSchema: false, ...options });
     try {
       const validate = ajv.compile(schema);
       return (value: JsonValue) => {
@@ -57,6 +64,7 @@ export class AjvSchemaCompiler implements SchemaCompiler {
         }
       };
     } catch (error) {
+      if (error instanceof PatternError) throw invalidSchema(placeOf(error.pattern, schema) ?? '', error.message);
       throw invalidSchema('', compileProblem(error));
     }
   }
@@ -64,14 +72,26 @@ export class AjvSchemaCompiler implements SchemaCompiler {
   #refuseInvalid(schema: JsonObject, Draft: typeof Ajv | typeof Ajv2020): void {
     let validator = this.#metaValidators.get(Draft);
     if (validator === undefined) {
-      validator = new Draft({ strict: false, logger: false });
-      addFormats(validator);
+      validator = newValidator(Draft);
       this.#metaValidators.set(Draft, validator);
     }
     if (validator.validateSchema(schema) === true) return;
     const error = validator.errors?.[0];
     throw invalidSchema(error?.instancePath ?? '', describe(error).message);
   }
+}
+
+function newValidator(Draft: typeof Ajv | typeof Ajv2020, options: Options = {}): Ajv | Ajv2020 {
+  const ajv = new Draft({ strict: false, logger: false, code: { regExp: linearRegExp }, ...options });
+  addFormats(ajv);
+  ajv.addFormat('url', isUrl);
+  addUniqueItems(ajv);
+  return ajv;
+}
+
+/** The expression of ajv-formats, the only one there whose time grows with the square of the length, took minutes. */
+function isUrl(text: string): boolean {
+  return /^(?:https?|ftp):\/\/\S+$/i.test(text) && URL.canParse(text);
 }
 
 function draftOf(schema: JsonObject): typeof Ajv | typeof Ajv2020 {
@@ -111,7 +131,20 @@ function compileProblem(error: unknown): string {
   if (!(error instanceof Error)) return 'cannot be compiled';
   if (error.constructor.name === 'MissingRefError')
     return `${error.message}: expected a $ref to a place within the schema`;
-  return error.message;
+  return error.message.replace('strict mode: ', '');
+}
+
+/** JSON pointer of the first `pattern`, or name below `patternProperties`, that is `pattern`. */
+function placeOf(pattern: string, value: JsonValue, path = ''): string | null {
+  if (typeof value !== 'object' || value === null) return null;
+  for (const [name, member] of Object.entries(value)) {
+    const at = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const isHere =
+      (name === 'pattern' && member === pattern) || (name === pattern && path.endsWith('/patternProperties'));
+    const place = isHere ? at : placeOf(pattern, member, at);
+    if (place !== null) return place;
+  }
+  return null;
 }
 
 function invalidSchema(path: string, rule: string): EventCenterError {

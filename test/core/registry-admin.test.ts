@@ -43,9 +43,10 @@ function aListenerInput(typeId: string, over: Partial<NewListener> = {}): NewLis
 describe('registering nodes', () => {
   it('makes a key of 20 bytes, fills the defaults and starts at version 1', async () => {
     const { admin, store, clock } = aRegistryAdmin();
-    const { node, warnings } = await admin.nodes.create(actor, { nodeCode: 'A-1.x_y' });
-    expect(Buffer.from(node.appKey, 'base64')).toHaveLength(20);
-    expect(node.appKey).toMatch(/^[A-Za-z0-9+/]{27}=$/);
+    const { node, appKey, warnings } = await admin.nodes.create(actor, { nodeCode: 'A-1.x_y' });
+    expect(Buffer.from(appKey, 'base64')).toHaveLength(20);
+    expect(node.appKey).toBe(appKey);
+    expect(appKey).toMatch(/^[A-Za-z0-9+/]{27}=$/);
     expect(warnings).toEqual([]);
     expect(node).toMatchObject({
       version: 1,
@@ -254,6 +255,11 @@ describe('registering event types', () => {
         admin.eventTypes.update(actor, { id: typeId, ...any }, { schema: { title: 'x'.repeat(70_000) } }),
       ),
     ).toEqual(['INVALID_PARAM', ['schema']]);
+    const backtracking = { properties: { a: { pattern: '(a)\\1' } } };
+    const error = await refusal(admin.eventTypes.update(actor, { id: typeId, ...any }, { schema: backtracking }));
+    expect(error.fields).toMatchObject([
+      { path: 'schema', message: expect.stringMatching('the schema at /properties/a/pattern: .*linear time') },
+    ]);
     const type = await admin.eventTypes.update(
       actor,
       { id: typeId, expectedVersion: 1 },
@@ -330,6 +336,9 @@ describe('registering listeners', () => {
     [{ operIndex: 1.5 }, 'operIndex'],
     [{ tenantCode: 'x'.repeat(41) }, 'tenantCode'],
     [{ filter: { type: 'nothing' } }, 'filter'],
+    [{ filter: { a: 1 } }, 'filter'],
+    [{ filter: { properties: { a: { value: 1 } } } }, 'filter'],
+    [{ filter: { pattern: '(?=a)' } }, 'filter'],
     [{ format: 'xml' }, 'format'],
     [{ headers: { 'a b': '1' } }, 'headers.a b'],
     [{ headers: { 'X-A': 'line\nbreak' } }, 'headers.X-A'],
@@ -357,6 +366,13 @@ describe('registering listeners', () => {
       [path],
     ]);
     expect([store.data.version, prepared]).toEqual([version, []]);
+  });
+
+  it('shows the right form to who writes an equality as filter', async () => {
+    const { admin, typeId } = await withNodeAndType();
+    const error = await refusal(admin.listeners.create(actor, aListenerInput(typeId, { filter: { a: 1 } })));
+    expect(error.fields[0]?.message).toContain('"properties":{"a":{"const":1}}');
+    expect(error.fields[0]?.message).toContain('unknown keyword: "a"');
   });
 
   it('says of a format of the protocol that it is not built', async () => {
@@ -610,5 +626,40 @@ describe('the pure rules', () => {
       headers: { Authorization: '***', 'X-Api-Key': '***', Accept: 'a' },
       secret: null,
     });
+  });
+});
+
+describe('a row with secrets that do not open', () => {
+  const unreadable = { unreadable: { sealed: 'x', why: 'it was changed' } };
+
+  it('is changed beside them, and mended by new keys', async () => {
+    const { admin, store } = await withNodeAndType();
+    const ref = { nodeCode: 'A', expectedVersion: null };
+    Object.assign(store.data.nodes[0]!, { appKey: unreadable, clientKey: unreadable });
+    await admin.nodes.update(actor, ref, { enabled: false });
+    expect(store.data.nodes[0]).toMatchObject({ enabled: false, appKey: unreadable, clientKey: unreadable });
+    await admin.nodes.update(actor, ref, { clientKey: 'a'.repeat(32) });
+    const { appKey } = await admin.nodes.rotateKey(actor, ref, {});
+    expect(store.data.nodes[0]).toMatchObject({
+      ...{ appKey, clientKey: 'a'.repeat(32), previousAppKey: null, previousAppKeyExpiresAt: null },
+    });
+  });
+
+  it('is deleted', async () => {
+    const { admin, store } = await withNodeAndType();
+    store.data.nodes[0]!.appKey = unreadable;
+    await admin.nodes.delete(actor, { nodeCode: 'A', expectedVersion: null });
+    expect(store.data.nodes).toEqual([]);
+  });
+
+  it('is a listener as well', async () => {
+    const { admin, store, typeId } = await withNodeAndType();
+    const { id } = await admin.listeners.create(actor, aListenerInput(typeId));
+    const ref = { id, expectedVersion: null };
+    Object.assign(store.data.listeners[0]!, { headers: unreadable, secret: unreadable });
+    await admin.listeners.update(actor, ref, { enabled: false });
+    expect(store.data.listeners[0]).toMatchObject({ enabled: false, headers: unreadable, secret: unreadable });
+    await admin.listeners.update(actor, ref, { headers: { 'X-Key': '1' }, secret: null });
+    expect(store.data.listeners[0]).toMatchObject({ headers: { 'X-Key': '1' }, secret: null });
   });
 });

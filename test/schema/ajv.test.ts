@@ -37,7 +37,13 @@ describe('a JSON Schema', () => {
     ['a wrong keyword value', { minLength: -1 }, 'schema/minLength'],
     ['a remote reference', { $ref: 'http://127.0.0.1:1/schema.json' }, 'schema'],
     ['a reference into nothing', { $ref: '#/$defs/nothing' }, 'schema'],
-    ['a pattern that is no regular expression', { pattern: '(' }, 'schema'],
+    ['a pattern that is no regular expression', { pattern: '(' }, 'schema/pattern'],
+    ['look-ahead', { properties: { 'a/b': { pattern: '^(?!x)' } } }, 'schema/properties/a~1b/pattern'],
+    ['look-behind', { items: { pattern: '(?<=x)y' } }, 'schema/items/pattern'],
+    ['a back reference', { patternProperties: { '(a)\\1': {} } }, 'schema/patternProperties/(a)\\1'],
+    ['a back reference by name', { pattern: '(?<n>a)\\k<n>' }, 'schema/pattern'],
+    ['half a surrogate pair in a pattern', { pattern: '\\ud83d\\ude00' }, 'schema/pattern'],
+    ['a pattern with too many repeats', { pattern: '^(?:a?){1000}(?:b?){1000}(?:c?){1000}$' }, 'schema/pattern'],
     ['another draft', { $schema: 'http://json-schema.org/draft-04/schema#' }, 'schema/$schema'],
     ['a draft that is no text', { $schema: 7 }, 'schema/$schema'],
     ['an asynchronous schema', { $async: true, type: 'object' }, 'schema/$async'],
@@ -45,6 +51,17 @@ describe('a JSON Schema', () => {
     expect(() => compiler.compile(schema)).toThrow(
       expect.objectContaining({ code: 'INVALID_PARAM', fields: [expect.objectContaining({ path })] }),
     );
+  });
+
+  it.each<[string, JsonObject, JsonObject]>([
+    ['itself', {}, { $ref: '#' }],
+    ['itself by its $id', { $id: 'http://example.com/s' }, { $ref: 'http://example.com/s' }],
+    ['a definition', { $defs: { n: { $ref: '#' } } }, { $ref: '#/$defs/n' }],
+    ['an anchor', { $defs: { n: { $anchor: 'here', $ref: '#' } } }, { $ref: '#here' }],
+  ])('may be recursive by a reference to %s', (_name, whole, reference) => {
+    const check = compiler.compile({ ...whole, type: 'object', properties: { child: reference } });
+    expect(check({ child: { child: {} } })).toBeNull();
+    expect(check({ child: { child: 1 } })).toEqual({ path: '/child/child', message: 'must be object' });
   });
 
   it('does not meet another schema with the same $id', () => {
@@ -77,5 +94,122 @@ describe('a JSON Schema', () => {
 
   it('ignores keywords and formats that it does not know', () => {
     expect(compiler.compile({ format: 'colour', 'x-note': 1 })('a')).toBeNull();
+  });
+});
+
+describe('a check of a hostile payload', () => {
+  const takesMs = (work: () => unknown): number => {
+    const startedAt = performance.now();
+    work();
+    return performance.now() - startedAt;
+  };
+
+  it.each([
+    ['nested repeats', '^(a+)+$'],
+    ['overlapping alternatives', '^(a|aa)+$'],
+    ['three repeats in a row', 'a*a*a*b$'],
+  ])('takes time by its length only, with a pattern of %s', (_name, pattern) => {
+    const check = compiler.compile({ pattern, propertyNames: { pattern }, patternProperties: { [pattern]: {} } });
+    const text = `${'a'.repeat(100_000)}!`;
+    expect(takesMs(() => expect(check(text)).toMatchObject({ path: '' }))).toBeLessThan(2_000);
+    expect(takesMs(() => expect(check({ [text]: 1 })).not.toBeNull())).toBeLessThan(2_000);
+  });
+
+  it.each([
+    ['url', `http://${':'.repeat(200_000)}`],
+    ['uri', `a://${'%41'.repeat(60_000)}\\`],
+    ['uri-reference', `//${'a:'.repeat(100_000)}\\`],
+    ['uri-template', '{a'.repeat(100_000)],
+    ['email', `a@${'a-'.repeat(100_000)}`],
+    ['duration', `P${'1'.repeat(200_000)}`],
+    ['date-time', 'T'.repeat(200_000)],
+  ])('takes time by its length only, with the format %s', (format, text) => {
+    const check = compiler.compile({ format });
+    expect(takesMs(() => expect(check(text)).not.toBeNull())).toBeLessThan(2_000);
+  });
+
+  it('takes time by its length only, with unique items', () => {
+    const check = compiler.compile({ uniqueItems: true });
+    const items = Array.from({ length: 100_000 }, (_, n) => [n]);
+    expect(takesMs(() => expect(check(items)).toBeNull())).toBeLessThan(2_000);
+  });
+});
+
+describe('unique items', () => {
+  const check = compiler.compile({ uniqueItems: true });
+
+  it.each([
+    [[1, '1', true, null, [], {}, [1], { a: 1 }, { a: '1' }, 'null'], true],
+    [[1, 2, 1.0], false],
+    [[0, -0], false],
+    [
+      [
+        { a: 1, b: [{ c: 1, d: 2 }] },
+        { b: [{ d: 2, c: 1 }], a: 1 },
+      ],
+      false,
+    ],
+    [
+      [
+        [1, 2],
+        [2, 1],
+      ],
+      true,
+    ],
+  ])('are those of %j: %p', (items, expected) => {
+    expect(check(items) === null).toBe(expected);
+  });
+
+  it('are not asked for by false', () => {
+    expect(compiler.compile({ uniqueItems: false })([1, 1])).toBeNull();
+  });
+});
+
+describe('a pattern', () => {
+  it.each([
+    ['^[\\u4e00-\\u9fa5]{2}$', '测试', 'abc'],
+    ['^\\d{4}-\\d{2}$', '2024-01', '2024-1'],
+    ['^[^@\\s]+@[^@\\s]+\\.[a-z]+$', 'a@b.cn', 'a b'],
+    ['^.$', '😀', 'ab'],
+    ['^(?<year>\\d+)\\/$', '1/', '/'],
+    ['^\\p{Lu}', 'Éa', 'éa'],
+  ])('%s matches %s and not %s', (pattern, good, bad) => {
+    const check = compiler.compile({ pattern });
+    expect([check(good), check(bad)]).toEqual([null, { path: '', message: `must match pattern "${pattern}"` }]);
+  });
+});
+
+describe('a filter', () => {
+  it.each<[string, JsonObject]>([
+    ['an equality', { a: 1 }],
+    ['a path', { 'a.b': 1 }],
+    ['a misspelt keyword deep inside', { properties: { a: { not: { anyOf: [{ cosnt: 1 }] } } } }],
+    ['a misspelt keyword in a definition', { $ref: '#/$defs/x', $defs: { x: { minimun: 1 } } }],
+    ['a keyword of another draft', { $schema: 'http://json-schema.org/draft-07/schema#', prefixItems: [] }],
+    ['an unknown format', { format: 'colour' }],
+  ])('is refused for %s, which would match everything', (_name, filter) => {
+    expect(() => compiler.compileFilter(filter)).toThrow(expect.objectContaining({ code: 'INVALID_PARAM' }));
+    expect(() => compiler.compile(filter)).not.toThrow();
+  });
+
+  it('may have every keyword of JSON Schema', () => {
+    const filter = {
+      $schema: 'https://json-schema.org/draft/2020-12/schema',
+      $id: 'http://example.com/filter',
+      $comment: 'c',
+      title: 't',
+      description: 'd',
+      examples: [{ a: 1 }],
+      type: 'object',
+      properties: { a: { $ref: '#/$defs/n' }, list: { type: 'array', items: true, uniqueItems: true }, cosnt: true },
+      required: ['a'],
+      if: { required: ['b'] },
+      then: { minProperties: 2 },
+      dependentRequired: { b: ['a'] },
+      unevaluatedProperties: false,
+      $defs: { n: { enum: [1, 2], default: 1, deprecated: true } },
+    };
+    expect(compiler.compileFilter(filter)({ a: 1 })).toBeNull();
+    expect(compiler.compileFilter(filter)({ a: 3 })).not.toBeNull();
   });
 });

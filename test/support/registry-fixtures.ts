@@ -5,6 +5,7 @@ import { RegistrySnapshot } from '../../src/core/registry.js';
 /** Accepts every schema; a filter `{ never: true }` matches nothing. */
 const anySchema: SchemaCompiler = {
   compile: (schema) => () => (schema['never'] === true ? { path: '', message: 'never' } : null),
+  compileFilter: (filter) => anySchema.compile(filter),
 };
 
 export function aNode(nodeCode: string, over: Partial<Node> = {}): Node {
