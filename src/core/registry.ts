@@ -106,7 +106,7 @@ export class RegistrySnapshot {
 }
 
 /** The payload as a JSON value: parsed when it is JSON, else its text; null when there is none. */
-export function payloadValue(userObject: Buffer | null): JsonValue {
+function payloadValue(userObject: Buffer | null): JsonValue {
   if (userObject === null) return null;
   const text = userObject.toString('utf8');
   try {

@@ -84,7 +84,7 @@ function viewOf(data: Partial<RegistryData>): RegistryView {
 }
 
 /** Keeps what is published; `refuse` makes the next publishes fail as unconfirmed ones. */
-export class RecordingBroker {
+class RecordingBroker {
   readonly messages: EventMessage[] = [];
   readonly scheduled: Event[] = [];
   refuse = 0;
@@ -114,7 +114,7 @@ export class RecordingBroker {
 }
 
 /** The idempotency port in memory, as its contract says; `away` is a database that does not answer. */
-export class MemoryIdempotency implements IdempotencyStore {
+class MemoryIdempotency implements IdempotencyStore {
   away: 'no' | 'yes' | 'after begin' = 'no';
   readonly #entries = new Map<
     string,
@@ -181,7 +181,7 @@ export function recordingLog(): Log & { lines: LoggedLine[] } {
 }
 
 /** Counts by name, such as `accepted OK` or `refused INVALID_PARAM`. */
-export class CountingMetrics {
+class CountingMetrics {
   readonly counts = new Map<string, number>();
 
   accepted(code: string): void {

@@ -14,7 +14,7 @@ export function encodeAnnouncement(version: number): WireMessage {
 }
 
 /** Reads an announcement; null when it is none that we know. */
-export function decodeAnnouncement(body: Buffer): number | null {
+function decodeAnnouncement(body: Buffer): number | null {
   try {
     return announcementSchema.parse(JSON.parse(body.toString('utf8'))).version;
   } catch {

@@ -255,7 +255,7 @@ export class TopologyKeeper {
 }
 
 /** Whether a queue exists, by a passive declaration. */
-export async function queueExists(channels: RpcChannels, name: string): Promise<boolean> {
+async function queueExists(channels: RpcChannels, name: string): Promise<boolean> {
   try {
     await channels.run(`checking ${name}`, (channel) => channel.checkQueue(name));
     return true;
