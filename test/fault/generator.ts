@@ -16,6 +16,26 @@ export interface LoadOptions {
   until?: () => boolean;
 }
 
+/** Load that goes on until it is stopped. */
+export interface RunningLoad {
+  stop(): Promise<SendRecord[]>;
+}
+
+/** More than any run lasts for. */
+const ENDLESS = 1_000_000;
+
+/** Begins to send at a steady rate. */
+export function startLoad(options: Omit<LoadOptions, 'events' | 'until'> & { ratePerSecond: number }): RunningLoad {
+  let over = false;
+  const sending = sendLoad({ ...options, events: ENDLESS, until: () => over });
+  return {
+    stop: () => {
+      over = true;
+      return sending;
+    },
+  };
+}
+
 /** Sends numbered events and notes what was answered. Never repeats a send: each answer stands for itself. */
 export async function sendLoad(options: LoadOptions): Promise<SendRecord[]> {
   const records: SendRecord[] = [];

@@ -1,5 +1,6 @@
+import { pause } from '../../support/pause.js';
 import { closeAndCompare, waitForDelivery } from '../closing.js';
-import { sendLoad } from '../generator.js';
+import { startLoad } from '../generator.js';
 import type { RunReport } from '../run-report.js';
 import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
 
@@ -10,16 +11,13 @@ export async function brokerStopped(setting: Setting, report: RunReport): Promis
   const centre = await setting.startCentre('all');
   const client = setting.client(centre);
   const registered = await register(setting, client, { nodes: 2, listenersPerNode: 2 });
-  let over = false;
-  const sending = sendLoad({
+  const load = startLoad({
     app: registered.app,
     sourceId: SOURCE_ID,
     eventType: EVENT_TYPE,
-    events: 1_000_000,
     connections: 16,
     ratePerSecond: 200,
     client: () => client,
-    until: () => over,
   });
   await pause(5_000);
   const stoppedAt = Date.now();
@@ -28,8 +26,7 @@ export async function brokerStopped(setting: Setting, report: RunReport): Promis
   await setting.broker.start();
   const startedAt = Date.now();
   await pause(15_000);
-  over = true;
-  const sends = await sending;
+  const sends = await load.stop();
   const during = sends.filter((send) => send.sentAt > stoppedAt + 2_000 && send.answeredAt < startedAt - 2_000);
   report.require(
     'senders saw 503 while the broker was away',
@@ -53,8 +50,4 @@ export async function brokerStopped(setting: Setting, report: RunReport): Promis
   report.say(
     `calls repeated: ${ledger.repeats.length}; calls about events answered with 503: ${ledger.unknownOutcome}`,
   );
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 }

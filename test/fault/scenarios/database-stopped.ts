@@ -1,5 +1,6 @@
+import { pause } from '../../support/pause.js';
 import { closeAndCompare, waitForDelivery } from '../closing.js';
-import { sendLoad } from '../generator.js';
+import { startLoad } from '../generator.js';
 import type { RunReport } from '../run-report.js';
 import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
 
@@ -10,16 +11,13 @@ export async function databaseStopped(setting: Setting, report: RunReport): Prom
   const centre = await setting.startCentre('all');
   const client = setting.client(centre);
   const registered = await register(setting, client, { nodes: 2, listenersPerNode: 2 });
-  let over = false;
-  const sending = sendLoad({
+  const load = startLoad({
     app: registered.app,
     sourceId: SOURCE_ID,
     eventType: EVENT_TYPE,
-    events: 1_000_000,
     connections: 16,
     ratePerSecond: 200,
     client: () => client,
-    until: () => over,
   });
   await pause(5_000);
   await setting.database.stop();
@@ -36,8 +34,7 @@ export async function databaseStopped(setting: Setting, report: RunReport): Prom
   const startedAt = Date.now();
   await setting.database.start();
   await pause(5_000);
-  over = true;
-  const sends = await sending;
+  const sends = await load.stop();
   const during = sends.filter((send) => send.sentAt > stoppedAt && send.answeredAt < startedAt);
   report.require(
     'sending went on while the database was away',
@@ -55,8 +52,4 @@ export async function databaseStopped(setting: Setting, report: RunReport): Prom
     timeoutMs: 60_000,
   });
   report.require('no call was repeated', ledger.repeats.length === 0, `${ledger.repeats.length} repeats`);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 }

@@ -1,6 +1,7 @@
+import { pause } from '../../support/pause.js';
 import { until } from '../../support/until.js';
 import { waitForDelivery } from '../closing.js';
-import { sendLoad } from '../generator.js';
+import { startLoad } from '../generator.js';
 import { closeLedger, type ListenerName, type SendRecord } from '../ledger.js';
 import type { RunReport } from '../run-report.js';
 import { EVENT_TYPE, SOURCE_ID, addListener, register, type Setting } from '../setting.js';
@@ -16,17 +17,14 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
   const clients = apis.map((api) => setting.client(api));
   const [client] = clients as [(typeof clients)[number]];
   const registered = await register(setting, client, { nodes: 2, listenersPerNode: 1 });
-  let over = false;
   let turn = 0;
-  const sending = sendLoad({
+  const load = startLoad({
     app: registered.app,
     sourceId: SOURCE_ID,
     eventType: EVENT_TYPE,
-    events: 1_000_000,
     connections: 16,
     ratePerSecond: 400,
     client: () => clients[(turn += 1) % clients.length] as (typeof clients)[number],
-    until: () => over,
   });
   await pause(3_000);
   const addStartedAt = Date.now();
@@ -38,8 +36,7 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
   await client.must('DELETE', `/listeners/${removed.id}`);
   const removedAt = Date.now();
   await pause(3_000);
-  over = true;
-  const sends = await sending;
+  const sends = await load.stop();
 
   const accepted = sends.filter((send) => send.accepted);
   report.require('every event accepted', accepted.length === sends.length, `${accepted.length} of ${sends.length}`);
@@ -122,8 +119,4 @@ function firstVersion(
     .sort((a, b) => a - b);
   const lowest = seen[0] ?? 0;
   return { lowest, removal: lowest + 1 };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,4 +1,5 @@
 import { connect } from 'amqplib';
+import { pause } from '../../support/pause.js';
 import { until } from '../../support/until.js';
 import { closeAndCompare, waitForDelivery } from '../closing.js';
 import { sendLoad } from '../generator.js';
@@ -31,7 +32,7 @@ export async function workerKilled(setting: Setting, report: RunReport, plant: '
   });
   await until('a third of the calls were made', () => setting.receivers.calls.length >= (EVENTS * 4) / 3, 120_000);
   process.kill(worker.pid, 'SIGSTOP');
-  await new Promise((resolve) => setTimeout(resolve, STATISTICS_MS));
+  await pause(STATISTICS_MS);
   const counts = await unacknowledged(setting.broker);
   await worker.kill();
   const callsAtKill = setting.receivers.calls.length;
