@@ -32,6 +32,9 @@ const MAX_ANSWER_BYTES = 64 * 1024;
  * Sends a request and takes its answer, all within `timeoutMs`, connecting included. Never rejects and follows nothing.
  * A kept connection that turns out to be dead when the request is written, so that none of it can have arrived, is
  * replaced once without being counted; a request that may have arrived is never sent again here.
+ *
+ * Interim answers before the final one are skipped, except `100 Continue`, which was not asked for (no `Expect` is ever
+ * sent): undici gives the connection up at one, by design and without an option, and the exchange is `incomplete`.
  */
 export function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Promise<ExchangeResult> {
   return new Promise((resolve) => new Exchange(dispatcher, request, resolve).send());
@@ -77,6 +80,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
+    // Interim answers, such as 103 Early Hints: the final one is still to come.
+    if (status < 200) return;
     this.#status = status;
     this.#contentType = first(headers['content-type']);
     this.#retryAfter = first(headers['retry-after']);
