@@ -4,8 +4,8 @@ const LINE_SPACE = /[\t\n\r]/g;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Longest payload that travels as a header; receivers refuse headers not much longer than this. */
-const LONGEST_JSON = 8 * 1024;
+/** Longest payload that travels as a header, in bytes of UTF-8 before anything is escaped (wire page, section 3). */
+const LONGEST_JSON_BYTES = 8 * 1024;
 
 /** A text as a header value: everything but printable ASCII becomes `\uXXXX`, as in JSON. */
 export function asciiText(text: string): string {
@@ -15,10 +15,10 @@ export function asciiText(text: string): string {
 
 /**
  * JSON as a header value that parses to the same: line breaks between tokens become spaces, other characters escapes.
- * Null when the payload is no JSON, or is longer than 8 KiB that way (wire page, section 3).
+ * Null when the payload is no JSON, or is longer than 8 KiB as it stands (wire page, section 3); escaped it may be longer.
  */
 export function jsonHeader(payload: Buffer): string | null {
-  if (payload.length > LONGEST_JSON) return null;
+  if (payload.length > LONGEST_JSON_BYTES) return null;
   const text = payload.toString('utf8');
   try {
     JSON.parse(text);
@@ -26,8 +26,7 @@ export function jsonHeader(payload: Buffer): string | null {
     return null;
   }
   // Within strings, JSON has no raw control characters: these can only stand between tokens.
-  const value = asciiText(text.replace(LINE_SPACE, ' '));
-  return value.length > LONGEST_JSON ? null : value;
+  return asciiText(text.replace(LINE_SPACE, ' '));
 }
 
 /** Whether a header can be put on the wire as it is. */

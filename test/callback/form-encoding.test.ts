@@ -38,4 +38,11 @@ describe('texts as headers', () => {
     expect(jsonHeader(Buffer.from(`"${'x'.repeat(8190)}"`))).not.toBeNull();
     expect(jsonHeader(Buffer.from(`"${'x'.repeat(8191)}"`))).toBeNull();
   });
+
+  it('measures JSON before it is escaped, in bytes of UTF-8', () => {
+    const longest = `"${'测'.repeat(2730)}"`;
+    expect(Buffer.byteLength(longest)).toBe(8192);
+    expect(JSON.parse(jsonHeader(Buffer.from(longest)) as string)).toBe('测'.repeat(2730));
+    expect(jsonHeader(Buffer.from(`"${'测'.repeat(2730)}x"`))).toBeNull();
+  });
 });
