@@ -1,9 +1,10 @@
 /** One field of a form: a text, or bytes that are UTF-8 already. */
 export type BodyField = readonly [name: string, value: string | Buffer];
 
-const KEPT = Buffer.alloc(256);
-for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-*_') {
-  KEPT[character.charCodeAt(0)] = 1;
+/** What each byte takes when escaped: itself, `+` for a space, or `%XX`. */
+const ESCAPED_LENGTH = Buffer.alloc(256, 3);
+for (const character of ' ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-*_') {
+  ESCAPED_LENGTH[character.charCodeAt(0)] = 1;
 }
 const HEX = Buffer.from('0123456789ABCDEF');
 const SPACE = 0x20;
@@ -17,14 +18,15 @@ const AMPERSAND = 0x26;
  * `java.net.URLEncoder` and the URL standard do.
  */
 export function formBody(fields: readonly BodyField[]): Buffer {
-  const texts = fields.flatMap(([name, value]) => [bytesOf(name), bytesOf(value)]);
+  const texts: Buffer[] = [];
+  for (const [name, value] of fields) texts.push(bytesOf(name), bytesOf(value));
   let length = Math.max(0, texts.length - 1);
   for (const text of texts) length += escapedLength(text);
   const body = Buffer.allocUnsafe(length);
   let at = 0;
-  for (const [index, text] of texts.entries()) {
+  for (let index = 0; index < texts.length; index++) {
     if (index > 0) body[at++] = index % 2 === 1 ? EQUALS : AMPERSAND;
-    at = writeEscaped(text, body, at);
+    at = writeEscaped(texts[index] as Buffer, body, at);
   }
   return body;
 }
@@ -33,17 +35,20 @@ function bytesOf(text: string | Buffer): Buffer {
   return typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
 }
 
+// Both run over every byte that is sent: indexed loops, because iterators over buffers cost several times as much.
+
 function escapedLength(text: Buffer): number {
   let length = 0;
-  for (const byte of text) length += KEPT[byte] === 1 || byte === SPACE ? 1 : 3;
+  for (let index = 0; index < text.length; index++) length += ESCAPED_LENGTH[text[index] as number] as number;
   return length;
 }
 
 function writeEscaped(text: Buffer, body: Buffer, from: number): number {
   let at = from;
-  for (const byte of text) {
-    if (KEPT[byte] === 1) body[at++] = byte;
-    else if (byte === SPACE) body[at++] = PLUS;
+  for (let index = 0; index < text.length; index++) {
+    const byte = text[index] as number;
+    if (byte === SPACE) body[at++] = PLUS;
+    else if (ESCAPED_LENGTH[byte] === 1) body[at++] = byte;
     else {
       body[at++] = PERCENT;
       body[at++] = HEX[byte >> 4] as number;

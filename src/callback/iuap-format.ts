@@ -1,6 +1,7 @@
 import { parseQuery, signCall, splitUrl, type FormField } from '@event-center/sdk';
+import type { Event, Listener } from '../core/model.js';
 import type { ListenerCall } from '../core/ports.js';
-import { formBody } from './form-encoding.js';
+import { formBody, type BodyField } from './form-encoding.js';
 import { asciiText, jsonHeader } from './header-text.js';
 
 /** What a format makes of a call. */
@@ -23,22 +24,14 @@ const TRACEPARENT = /^[\x21-\x7e]+$/;
  */
 export function iuapCall(call: ListenerCall, target: string, now: number): FormattedCall {
   const { event, node } = call;
-  const fields: [name: string, value: string][] = [
-    ['sourceID', event.sourceId],
-    ['eventType', event.eventType],
-  ];
-  if (event.tenantCode !== null) fields.push(['tenantCode', event.tenantCode]);
-  if (event.userObject !== null) fields.push(['userObject', event.userObject.toString('utf8')]);
-  fields.push(['uuid', event.eventId]);
-  const bytes = event.userObject;
-  const body = formBody(fields.map(([name, value]) => [name, name === 'userObject' && bytes !== null ? bytes : value]));
+  const body = bodyOf(event);
   const headers = ['content-type', CONTENT_TYPE, 'accept', 'application/json', ...eventHeaders(call)];
   if (node.clientKey === null) return { path: target, headers, body };
 
   const path = `${target}${target.includes('?') ? '&' : '?'}appId=${encodeURIComponent(node.nodeCode)}&ts=${now}`;
   const sign = signCall({
     url: path,
-    fields: seenByReceiver(fields, path),
+    fields: seenByReceiver(fieldsOf(event), path),
     contentLength: node.contentLength === 'zero' ? 0 : body.length,
     key: node.clientKey,
     algorithm: node.algorithm,
@@ -47,15 +40,42 @@ export function iuapCall(call: ListenerCall, target: string, now: number): Forma
   return { path, headers, body };
 }
 
+/** The body of an event, which is the same for all its listeners and attempts: made once. */
+function bodyOf(event: Event): Buffer {
+  let body = bodies.get(event);
+  if (body === undefined) {
+    body = formBody(fieldsOf(event));
+    bodies.set(event, body);
+  }
+  return body;
+}
+
+const bodies = new WeakMap<Event, Buffer>();
+
+function fieldsOf({ sourceId, eventType, tenantCode, userObject, eventId }: Event): BodyField[] {
+  const fields: BodyField[] = [
+    ['sourceID', sourceId],
+    ['eventType', eventType],
+  ];
+  if (tenantCode !== null) fields.push(['tenantCode', tenantCode]);
+  if (userObject !== null) fields.push(['userObject', userObject]);
+  fields.push(['uuid', eventId]);
+  return fields;
+}
+
 /** A receiver leaves fields out of the form that its url's query has too (wire page, section 1, `paramsStr`). */
-function seenByReceiver(fields: FormField[], path: string): FormField[] {
+function seenByReceiver(fields: BodyField[], path: string): FormField[] {
   const { values } = parseQuery(splitUrl(path).query);
-  return fields.filter(([name]) => !values.has(name));
+  const seen: FormField[] = [];
+  for (const [name, value] of fields) {
+    if (!values.has(name)) seen.push([name, typeof value === 'string' ? value : value.toString('utf8')]);
+  }
+  return seen;
 }
 
 function eventHeaders({ event, listener, attempt }: ListenerCall): string[] {
   const headers = ['x-event-id', event.eventId, 'x-event-attempt', String(attempt), 'x-event-listener', listener.id];
-  if (event.traceparent !== null && TRACEPARENT.test(event.traceparent)) headers.push('traceparent', event.traceparent);
+  headers.push('traceparent', traceparentOf(event, listener));
   if (event.senderUuid !== null) headers.push('x-event-sender-uuid', asciiText(event.senderUuid));
   if (!listener.fieldsAsHeaders) return headers;
   headers.push('sourceID', asciiText(event.sourceId), 'eventType', asciiText(event.eventType));
@@ -63,4 +83,13 @@ function eventHeaders({ event, listener, attempt }: ListenerCall): string[] {
   const payload = event.userObject === null ? null : jsonHeader(event.userObject);
   if (payload !== null) headers.push('userObject', payload);
   return headers;
+}
+
+/**
+ * The sender's trace (W3C Trace Context), or one made of the event's id, so that all callbacks of an event share it: the
+ * parent is the second half of the listener's id, which as part of a UUID is never zero. Not sampled.
+ */
+function traceparentOf(event: Event, listener: Listener): string {
+  if (event.traceparent !== null && TRACEPARENT.test(event.traceparent)) return event.traceparent;
+  return `00-${event.eventId.replaceAll('-', '')}-${listener.id.slice(19).replace('-', '')}-00`;
 }

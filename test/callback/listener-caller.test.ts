@@ -47,7 +47,7 @@ describe('what a listener receives', () => {
       'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
       'user-agent': 'event-center/test',
     });
-    for (const absent of ['sign', 'traceparent', 'x-event-sender-uuid', 'sourceid', 'userobject']) {
+    for (const absent of ['sign', 'x-event-sender-uuid', 'sourceid', 'userobject']) {
       expect(received!.headers).not.toHaveProperty(absent);
     }
   });
@@ -60,6 +60,24 @@ describe('what a listener receives', () => {
     expect(received!.body).toBe(`sourceID=USER&eventType=ADD&uuid=${EVENT_ID}`);
     expect(received!.method).toBe('PUT');
     expect(received!.headers).toMatchObject({ 'x-event-sender-uuid': 'k-1 \\u6d4b', traceparent: '00-ab-cd-01' });
+  });
+
+  it('belongs to one trace per event, also when the sender began none', async () => {
+    const first = '0197a000-0000-7000-8123-456789abcdef';
+    const second = '0197a000-0000-7000-9fed-cba987654321';
+    for (const [id, attempt] of [
+      [first, 1],
+      [first, 2],
+      [second, 1],
+    ] as const) {
+      const listener = aListener(id, { url: stub.url('/l') });
+      await caller.call({ event, listener, node: aNode('A'), attempt });
+    }
+    expect(stub.calls().map(({ headers }) => headers['traceparent'])).toEqual([
+      '00-00000000000040008000000000000001-8123456789abcdef-00',
+      '00-00000000000040008000000000000001-8123456789abcdef-00',
+      '00-00000000000040008000000000000001-9fedcba987654321-00',
+    ]);
   });
 
   it('is signed like the vendor signs it', async () => {
@@ -151,6 +169,22 @@ describe('what an answer means', () => {
     // What came before does not disturb what comes after.
     stub.answer('/l', 'success');
     expect(await call()).toMatchObject({ kind: 'success' });
+  });
+
+  it('is the final answer, whatever was said before it', async () => {
+    const early = 'HTTP/1.1 103 Early Hints\r\nretry-after: 9\r\n\r\n';
+    const answers = [`${early}HTTP/1.1 500 Oops\r\ncontent-length: 4\r\n\r\noops`, early];
+    const peer = createServer((socket) => socket.on('data', () => socket.write(answers.shift() ?? '')));
+    try {
+      const url = `http://127.0.0.1:${await listen(peer)}/`;
+      const final = await call({ url });
+      expect(final).toMatchObject({ kind: 'refused', status: 500, response: 'oops', retryAfterMs: null });
+      const none = await call({ url, timeoutMs: 1_000 });
+      expect(none).toMatchObject({ kind: 'unreachable', status: null, error: 'no answer within 1000 ms' });
+    } finally {
+      await caller.close();
+      await new Promise((resolve) => peer.close(resolve));
+    }
   });
 
   it('tells when a listener wants to be asked again', async () => {
