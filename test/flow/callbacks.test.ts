@@ -139,7 +139,7 @@ describe.each(SURROUNDINGS)('callbacks on %s', (kind) => {
   });
 
   it('stops calling a dead listener after the threshold, and delivers everything once it is back', async () => {
-    const EVENTS = 12;
+    const EVENTS = 30;
     const type = await flow.eventType();
     const port = await freePort();
     const dead = await flow.node({ concurrency: 1 });
@@ -151,8 +151,7 @@ describe.each(SURROUNDINGS)('callbacks on %s', (kind) => {
     const witness = await flow.listener(healthy, type);
 
     const startedAt = Date.now();
-    const eventIds: string[] = [];
-    while (eventIds.length < EVENTS) eventIds.push(await flow.send(type));
+    const eventIds = await Promise.all(Array.from({ length: EVENTS }, () => flow.send(type)));
     await until('the circuit is open', () => isOpen(1));
     await until('every event was put off without a call', async () => {
       const states = await deliveriesOf(listener);

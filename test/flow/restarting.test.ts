@@ -107,6 +107,28 @@ describe.each(SURROUNDINGS)('restarting on %s', (kind) => {
     expect(Math.max(...repeats)).toBeLessThanOrEqual(CONCURRENCY + 64);
   });
 
+  it('calls nobody again after a kill -9 whose success was recorded', async () => {
+    const type = await flow.eventType();
+    const node = await flow.node();
+    const first = await flow.listener(node, type);
+    const hanging = await flow.listener(node, type, { timeoutMs: 60_000 });
+    flow.stub.answer(hanging.path, 'hang');
+    const eventId = await flow.send(type);
+    await flow.deliveryIn(eventId, first, 'succeeded');
+    await flow.stub.waitForCalls(1, hanging.path);
+
+    await flow.centre.kill();
+    flow.stub.answer(hanging.path, 'success');
+    await flow.startCentre();
+    expect((await flow.settled(eventId)).state).toBe('succeeded');
+    // The attempt that died with the process was not recorded, so it is the first once more.
+    expect(flow.callsOf(eventId).map(({ path, attempt }) => [path, attempt])).toEqual([
+      [first.path, 1],
+      [hanging.path, 1],
+      [hanging.path, 1],
+    ]);
+  });
+
   it('keeps the order of every chain over kills amid failing listeners', async () => {
     const KILLS = 2;
     const type = await flow.eventType();

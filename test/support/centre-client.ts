@@ -84,7 +84,7 @@ export interface SendAnswer {
 }
 
 /** A signed send as it goes onto the wire. */
-export function signedSend(app: { appId: string; appKey: string }, fields: Record<string, string>) {
+function signedSend(app: { appId: string; appKey: string }, fields: Record<string, string>) {
   const path = '/event/eventmanager/sendEventMsg.do';
   const ts = String(Date.now());
   const body = new URLSearchParams(fields).toString();

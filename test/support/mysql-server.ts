@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { createConnection } from 'mysql2/promise';
 
 /** The MariaDB or MySQL server of the tests, without a database name. */
-export const DATABASE_SERVER_URL = (
-  process.env['EVENT_CENTER_TEST_DATABASE_URL'] ?? 'mysql://root@127.0.0.1:3306'
-).replace(/\/$/, '');
+const DATABASE_SERVER_URL = (process.env['EVENT_CENTER_TEST_DATABASE_URL'] ?? 'mysql://root@127.0.0.1:3306').replace(
+  /\/$/,
+  '',
+);
 
 /** Makes an empty database of its own on the server. */
 export async function createOnServer(): Promise<{ url: string; drop(): Promise<void> }> {
