@@ -23,18 +23,29 @@ export interface OutcomeEnd {
 const RESPONSE_CHARACTERS = 4096;
 const ERROR_CHARACTERS = 500;
 
+// Both write every field out: one is made for each attempt, and copying objects into each other costs several times that.
+
 /** The outcome of a call. */
 export function attemptOutcome(source: OutcomeSource, answer: ListenerAnswer, end: OutcomeEnd): Outcome {
   const succeeded = end.state === 'succeeded';
   return {
-    ...common(source, end),
     outcomeId: uuidV7(answer.startedAt),
+    eventId: source.event.eventId,
+    listenerId: source.link.listenerId,
+    nodeCode: source.position.nodeCode,
+    operIndex: source.link.operIndex,
+    generation: source.position.generation,
+    sequence: source.position.sequence,
+    attempt: source.attempt,
     called: true,
+    state: end.state,
+    reason: end.reason,
     startedAt: answer.startedAt,
     durationMs: answer.durationMs,
     status: answer.status,
     error: succeeded ? null : (answer.error ?? 'the answer was not a success').slice(0, ERROR_CHARACTERS),
     response: succeeded ? null : (answer.response?.slice(0, RESPONSE_CHARACTERS) ?? null),
+    nextAttemptAt: end.nextAttemptAt,
   };
 }
 
@@ -45,28 +56,22 @@ export function decisionOutcome(
   decision: { now: number; error: string | null },
 ): Outcome {
   return {
-    ...common(source, end),
     outcomeId: uuidV7(decision.now),
+    eventId: source.event.eventId,
+    listenerId: source.link.listenerId,
+    nodeCode: source.position.nodeCode,
+    operIndex: source.link.operIndex,
+    generation: source.position.generation,
+    sequence: source.position.sequence,
+    attempt: source.attempt,
     called: false,
+    state: end.state,
+    reason: end.reason,
     startedAt: decision.now,
     durationMs: 0,
     status: null,
     error: decision.error,
     response: null,
-  };
-}
-
-function common({ event, position, link, attempt }: OutcomeSource, end: OutcomeEnd) {
-  return {
-    eventId: event.eventId,
-    listenerId: link.listenerId,
-    nodeCode: position.nodeCode,
-    operIndex: link.operIndex,
-    generation: position.generation,
-    sequence: position.sequence,
-    attempt,
-    state: end.state,
-    reason: end.reason,
     nextAttemptAt: end.nextAttemptAt,
   };
 }

@@ -32,15 +32,29 @@ export class RunOutcomes {
 
   /** What an attempt would be recorded as. */
   ofAttempt({ link, attempt }: Concerned, answer: ListenerAnswer, end: OutcomeEnd): Outcome {
-    return attemptOutcome({ ...this.#source, link, attempt }, answer, end);
+    const { event, position } = this.#source;
+    return attemptOutcome({ event, position, link, attempt }, answer, end);
   }
 
   /** Records an attempt, with its wide log line. */
   attempted(outcome: Outcome): void {
     const { event } = this.#source;
-    const { response: _, called: __, startedAt: ___, ...fields } = outcome;
+    // Field by field, like the outcome itself: there is one line for each attempt.
     this.#deps.log.info('delivery.attempted', {
-      ...fields,
+      eventId: outcome.eventId,
+      listenerId: outcome.listenerId,
+      nodeCode: outcome.nodeCode,
+      operIndex: outcome.operIndex,
+      generation: outcome.generation,
+      sequence: outcome.sequence,
+      attempt: outcome.attempt,
+      state: outcome.state,
+      reason: outcome.reason,
+      nextAttemptAt: outcome.nextAttemptAt,
+      outcomeId: outcome.outcomeId,
+      durationMs: outcome.durationMs,
+      status: outcome.status,
+      error: outcome.error,
       sourceId: event.sourceId,
       eventType: event.eventType,
       traceparent: event.traceparent,
@@ -51,7 +65,8 @@ export class RunOutcomes {
   /** Records that no attempt was made. */
   decided({ link, attempt }: Concerned, end: OutcomeEnd, error: string | null): void {
     const now = this.#deps.clock.now();
-    this.#send(decisionOutcome({ ...this.#source, link, attempt }, end, { now, error }));
+    const { event, position } = this.#source;
+    this.#send(decisionOutcome({ event, position, link, attempt }, end, { now, error }));
   }
 
   /** @throws UNAVAILABLE when one of them found no safe place in time. */
