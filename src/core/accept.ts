@@ -143,7 +143,7 @@ export class Acceptor {
     return publishKeyed(this.#deps, {
       key: { appId: event.appId, key: event.senderUuid },
       eventId: event.eventId,
-      bodyHash: bodyHash(submission),
+      bodyHash: bodyHash(submission.bodyFields),
       now: event.acceptedAt,
       publish,
     });

@@ -13,9 +13,15 @@ export interface Submission {
   uuid: string | null;
   /** RFC 3339 or ms since the epoch. */
   deliverAt: string | null;
+  /** Refused even when it is empty. */
   orderKey: string | null;
   traceparent: string | null;
+  /** All that the body says but the key, decoded, also what the centre does not know. */
+  bodyFields: BodyFields;
 }
+
+/** Names and values of a body, in any order. */
+export type BodyFields = readonly (readonly [name: string, value: string])[];
 
 /** A submission whose parameters satisfy their rules. */
 export interface CheckedSubmission {
@@ -27,6 +33,7 @@ export interface CheckedSubmission {
   /** As asked for, also when it is past. */
   deliverAt: number | null;
   traceparent: string | null;
+  bodyFields: BodyFields;
 }
 
 /** Limits of the wire page, section 2, in characters. */
@@ -43,7 +50,7 @@ export function checkSubmission(
   submission: Submission,
   rules: { requireTenant: boolean; sourceIdField: string; now: number },
 ): CheckedSubmission {
-  if (isGiven(submission.orderKey)) {
+  if (submission.orderKey !== null) {
     throw new EventCenterError('NOT_IMPLEMENTED', 'orderKey: no order is promised between events, leave it out', {
       fields: [{ path: 'orderKey', message: 'not built yet' }],
     });
@@ -57,17 +64,23 @@ export function checkSubmission(
     uuid: isGiven(submission.uuid) ? checkKey(submission.uuid) : null,
     deliverAt: isGiven(submission.deliverAt) ? parseDeliverAt(submission.deliverAt, rules.now) : null,
     traceparent: isGiven(submission.traceparent) ? validTraceparent(submission.traceparent) : null,
+    bodyFields: submission.bodyFields,
   };
 }
 
-/** What tells two bodies under one idempotency key apart: a hash over everything that makes the event. */
-export function bodyHash(submission: CheckedSubmission): Buffer {
-  const { sourceId, eventType, tenantCode, deliverAt, userObject } = submission;
-  const hash = createHash('sha256').update(
-    JSON.stringify([sourceId, eventType, tenantCode, deliverAt, userObject === null]),
-  );
-  if (userObject !== null) hash.update(userObject);
+/** What tells two bodies under one idempotency key apart: a hash over their fields, whose order does not count. */
+export function bodyHash(fields: BodyFields): Buffer {
+  const hash = createHash('sha256');
+  for (const [name, value] of [...fields].sort(byNameAndValue)) {
+    hash.update(`${String(name.length)}:${name}${String(value.length)}:`).update(value);
+  }
   return hash.digest();
+}
+
+function byNameAndValue(a: BodyFields[number], b: BodyFields[number]): number {
+  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1;
+  if (a[1] === b[1]) return 0;
+  return a[1] < b[1] ? -1 : 1;
 }
 
 function isGiven(text: string | null): text is string {

@@ -1,9 +1,13 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Response, type Router } from 'express';
 import { z } from 'zod';
 import type { Acceptor } from '../core/accept.js';
 import { EventCenterError, invalidField, type FieldError } from '../core/errors.js';
+import { BUILT_IN_NODE_CODE } from '../core/model.js';
 import type { Actor } from '../core/ports.js';
 import type { Submission } from '../core/submission.js';
+import { readFields } from './management/read-fields.js';
+import { readEventTexts, type EventText } from './user-object-text.js';
 
 /** The most events in one call. */
 const MAX_EVENTS = 500;
@@ -21,7 +25,7 @@ export const publishEventSchema = z.strictObject({
   sourceId: code,
   eventType: code,
   tenantCode: text.max(40).nullish(),
-  /** A string is sent as that text, other JSON is written as JSON; null is no payload. */
+  /** A string is sent as that text, other JSON as it stands in the body, digit by digit; null is no payload. */
   userObject: z.unknown().optional(),
   /** Idempotency key. */
   uuid: text.nullish(),
@@ -44,45 +48,85 @@ export interface PublishEventsOptions {
 
 /**
  * `POST /events`, to be mounted at `/api/v1` behind the check of the token and before any other parser of JSON: one event
- * → 202 `{eventId, code}`; an array of up to 500 → 207 `{items}` in order, each accepted or refused on its own. Numbers in
- * `userObject` pass through JavaScript, so whole ones beyond 2^53 keep their digits only inside a string.
- * Errors go to the error middleware.
+ * → 202 `{eventId, code}`; an array of up to 500 → 207 `{items}` in order, each accepted or refused on its own, those
+ * under one key one after another. Errors go to the error middleware.
  */
 export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: PublishEventsOptions): Router {
   const router = express.Router();
   const limit = Math.max(MIN_CALL_BYTES, 2 * maxBodyBytes);
-  const publish = async (actor: Actor, input: unknown, headers: EventHeaders) => {
-    const { submission, appId } = recording(acceptor, actor, () => readEvent(input, headers, maxBodyBytes));
-    return acceptor.acceptTrusted({ actor: actor.name, appId }, submission);
+  const texts = new WeakMap<IncomingMessage, string>();
+  // eslint-disable-next-line @typescript-eslint/max-params -- body-parser calls it with these four
+  const verify = (req: IncomingMessage, _res: ServerResponse, body: Buffer, encoding: string): void => {
+    if (encoding === 'utf-8') texts.set(req, body.toString('utf8'));
   };
+  const read = (actor: Actor, input: EventInput): ReadEvent =>
+    recording(acceptor, actor, () => readEvent(input, maxBodyBytes));
+  const publish = (actor: Actor, { submission, appId }: ReadEvent) =>
+    acceptor.acceptTrusted({ actor: actor.name, appId }, submission);
 
   router.post(
     '/events',
-    express.json({ limit, type: ['application/json', 'application/*+json'] }),
+    express.json({ limit, type: ['application/json', 'application/*+json'], verify }),
     async (req, res) => {
       const body: unknown = req.body;
-      if (body === undefined)
-        throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
+      const json = texts.get(req);
+      if (body === undefined || json === undefined) {
+        throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json in UTF-8');
+      }
       const actor = actorOf(res);
       const traceparent = req.get('traceparent') ?? null;
       if (!Array.isArray(body)) {
-        res.status(202).json(await publish(actor, body, { uuid: req.get('idempotency-key') ?? null, traceparent }));
+        const uuid = req.get('idempotency-key') ?? null;
+        const event = read(actor, { value: body, text: readEventTexts(json)[0] ?? NO_TEXT, uuid, traceparent });
+        res.status(202).json(await publish(actor, event));
         return;
       }
       if (body.length === 0 || body.length > MAX_EVENTS) {
         throw invalidField('body', `expected 1 to ${String(MAX_EVENTS)} events, found ${String(body.length)}`);
       }
-      const items = await mapBounded(body, async (input: unknown) => {
+      const eventTexts = readEventTexts(json);
+      const items: Item[] = [];
+      const events: IndexedEvent[] = [];
+      for (const [index, value] of body.entries()) {
+        const text = eventTexts[index] ?? NO_TEXT;
         try {
-          return { status: 202, ...(await publish(actor, input, { uuid: null, traceparent })) };
+          events.push({ index, event: read(actor, { value, text, uuid: null, traceparent }) });
         } catch (error) {
-          return refusedItem(error);
+          items[index] = refusedItem(error);
+        }
+      }
+      await eachBounded(lanesOf(events), async (lane) => {
+        for (const { index, event } of lane) {
+          items[index] = await publish(actor, event).then((accepted) => ({ status: 202, ...accepted }), refusedItem);
         }
       });
       res.status(207).json({ items });
     },
   );
   return router;
+}
+
+type Item = Record<string, unknown>;
+
+interface IndexedEvent {
+  index: number;
+  event: ReadEvent;
+}
+
+const NO_TEXT: EventText = { userObject: null, repeated: null };
+
+/** Events under one key follow one another, so that the second is told that it is a duplicate; others need not wait. */
+function lanesOf(events: IndexedEvent[]): IndexedEvent[][] {
+  const lanes = new Map<string | number, IndexedEvent[]>();
+  for (const indexed of events) {
+    const { submission, appId } = indexed.event;
+    const key = submission.uuid ?? '';
+    const lane = key === '' ? indexed.index : JSON.stringify([appId ?? BUILT_IN_NODE_CODE, key]);
+    const known = lanes.get(lane);
+    if (known === undefined) lanes.set(lane, [indexed]);
+    else known.push(indexed);
+  }
+  return [...lanes.values()];
 }
 
 /** Counts and logs what `read` refuses, as the acceptor does with what it refuses itself. */
@@ -95,69 +139,65 @@ function recording<T>(acceptor: Acceptor, actor: Actor, read: () => T): T {
   }
 }
 
-/** What stands in headers instead of the body. */
-interface EventHeaders {
+/** One event as it came. */
+interface EventInput {
+  value: unknown;
+  text: EventText;
+  /** From the header. */
   uuid: string | null;
   traceparent: string | null;
 }
 
-function readEvent(
-  input: unknown,
-  headers: EventHeaders,
-  maxBodyBytes: number,
-): { submission: Submission; appId: string | null } {
-  const parsed = publishEventSchema.safeParse(input);
-  if (!parsed.success) throw invalidBody(parsed.error);
-  const { sourceId, eventType, tenantCode, appId, orderKey } = parsed.data;
-  const uuid = parsed.data.uuid ?? null;
-  const idempotencyKey = parsed.data.idempotencyKey ?? null;
-  const deliverAt = parsed.data.deliverAt ?? null;
+interface ReadEvent {
+  submission: Submission;
+  /** The node in whose name it is sent. */
+  appId: string | null;
+}
+
+function readEvent(input: EventInput, maxBodyBytes: number): ReadEvent {
+  const fields: FieldError[] = [];
+  const { repeated } = input.text;
+  if (repeated !== null) fields.push({ path: repeated, message: 'expected it once' });
+  const event = readFields(publishEventSchema, input.value, { fields, root: 'body', fixedFields: {} });
+  if (event === null || fields.length > 0) throw invalidFields(fields);
+  const uuid = event.uuid ?? null;
+  const idempotencyKey = event.idempotencyKey ?? null;
   if (uuid !== null && idempotencyKey !== null && uuid !== idempotencyKey) {
     throw invalidField('idempotencyKey', 'is another name of uuid, expected only one of them');
   }
-  const userObject = payloadText(parsed.data.userObject);
+  const userObject = payloadText(event.userObject, input.text);
   if (userObject !== null && Buffer.byteLength(userObject) > maxBodyBytes) {
     throw new EventCenterError('PAYLOAD_TOO_LARGE', `userObject: expected at most ${String(maxBodyBytes)} bytes`);
   }
-  const submission = {
-    sourceId,
-    eventType,
-    tenantCode: tenantCode ?? null,
+  const appId = event.appId ?? null;
+  const body = {
+    sourceId: event.sourceId,
+    eventType: event.eventType,
+    tenantCode: event.tenantCode ?? null,
     userObject,
-    uuid: uuid ?? idempotencyKey ?? headers.uuid,
-    deliverAt: deliverAt === null ? null : String(deliverAt),
-    orderKey: orderKey ?? null,
-    traceparent: headers.traceparent,
+    deliverAt: typeof event.deliverAt === 'number' ? String(event.deliverAt) : (event.deliverAt ?? null),
+    orderKey: event.orderKey ?? null,
   };
-  return { submission, appId: appId ?? null };
+  const bodyFields = Object.entries({ ...body, appId }).filter((field): field is [string, string] => field[1] !== null);
+  return {
+    submission: { ...body, uuid: uuid ?? idempotencyKey ?? input.uuid, traceparent: input.traceparent, bodyFields },
+    appId,
+  };
 }
 
-function payloadText(userObject: unknown): string | null {
+function payloadText(userObject: unknown, text: EventText): string | null {
   if (userObject === undefined || userObject === null) return null;
-  if (typeof userObject !== 'string') return toJson(userObject);
+  if (typeof userObject !== 'string') return text.userObject;
   if (LONE_SURROGATE.test(userObject)) throw invalidField('userObject', 'expected text that can be written as UTF-8');
   return userObject;
 }
 
-function toJson(value: unknown): string {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    // What came as JSON has no cycles; too many levels are all that can be wrong.
-    throw invalidField('userObject', 'is nested too deeply');
-  }
-}
-
-function invalidBody(error: z.ZodError): EventCenterError {
-  const fields: FieldError[] = error.issues.map((issue) => ({
-    path: issue.path.join('.') || 'body',
-    message: issue.message,
-  }));
+function invalidFields(fields: FieldError[]): EventCenterError {
   const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
   return new EventCenterError('INVALID_PARAM', message, { fields });
 }
 
-function refusedItem(error: unknown): Record<string, unknown> {
+function refusedItem(error: unknown): Item {
   if (!(error instanceof EventCenterError)) {
     return { status: 500, code: 'INTERNAL', eventId: null, message: 'Something broke on our side' };
   }
@@ -165,13 +205,11 @@ function refusedItem(error: unknown): Record<string, unknown> {
   return { status: error.status, code: error.code, eventId: null, message: error.message, ...errors };
 }
 
-/** Like `Promise.all` over `map`, with at most `PARALLEL` at a time. `work` must not reject. */
-async function mapBounded<T, R>(inputs: T[], work: (input: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  const remaining = inputs.entries();
+/** Does `work` for each input, for at most `PARALLEL` at a time. `work` must not reject. */
+async function eachBounded<T>(inputs: T[], work: (input: T) => Promise<void>): Promise<void> {
+  const remaining = inputs.values();
   const runner = async (): Promise<void> => {
-    for (const [index, input] of remaining) results[index] = await work(input);
+    for (const input of remaining) await work(input);
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL, inputs.length) }, runner));
-  return results;
 }

@@ -1,4 +1,5 @@
 import { uuidV5 } from '../../src/core/ids.js';
+import { STORE_WAIT_MS } from '../../src/core/keyed-publish.js';
 import type { Submission } from '../../src/core/submission.js';
 import { AcceptingSetting, aNode, anEventType } from '../support/accepting.js';
 
@@ -13,19 +14,23 @@ function newSetting(): AcceptingSetting {
 }
 
 function send(setting: AcceptingSetting, change: Partial<Submission> = {}, appId = 'A') {
+  const submission = {
+    sourceId: 'USER',
+    eventType: 'ADD',
+    tenantCode: null,
+    userObject: 'x',
+    uuid: 'key',
+    deliverAt: null,
+    orderKey: null,
+    traceparent: null,
+    ...change,
+  };
+  const bodyFields = Object.entries(submission).filter(
+    (field): field is [string, string] => field[0] !== 'uuid' && typeof field[1] === 'string',
+  );
   return setting.acceptor.acceptSigned(
     { appId, ts: String(setting.clock.time), isSignedWith: () => true, unreadable: null },
-    () => ({
-      sourceId: 'USER',
-      eventType: 'ADD',
-      tenantCode: null,
-      userObject: 'x',
-      uuid: 'key',
-      deliverAt: null,
-      orderKey: null,
-      traceparent: null,
-      ...change,
-    }),
+    () => ({ bodyFields, ...submission }),
   );
 }
 
@@ -58,11 +63,43 @@ describe('a keyed event', () => {
     ['absent payload', { userObject: null }],
     ['tenant', { tenantCode: 't' }],
     ['time', { deliverAt: '1467345600001' }],
+    ['field that the centre does not know', { bodyFields: [['region', 'north']] }],
   ])('is refused when another %s came under its key', async (_name, change) => {
     const setting = newSetting();
     await send(setting);
     await expect(send(setting, change)).rejects.toMatchObject({ code: 'INVALID_PARAM', fields: [{ path: 'uuid' }] });
     expect(setting.broker.messages).toHaveLength(1);
+  });
+
+  it('is a duplicate when its fields come in another order', async () => {
+    const setting = newSetting();
+    const fields: [string, string][] = [
+      ['a', '1'],
+      ['b', '2'],
+      ['a', '0'],
+    ];
+    await send(setting, { bodyFields: fields });
+    expect((await send(setting, { bodyFields: fields.toReversed() })).code).toBe('DUPLICATE');
+    for (const other of [
+      [
+        ['a', '1'],
+        ['b', '2'],
+      ],
+      [
+        ['a', '12'],
+        ['b', ''],
+        ['a', '0'],
+      ],
+      [
+        ['a1', ''],
+        ['b', '2'],
+        ['a', '0'],
+      ],
+    ]) {
+      await expect(send(setting, { bodyFields: other as [string, string][] })).rejects.toMatchObject({
+        code: 'INVALID_PARAM',
+      });
+    }
   });
 
   it('published twice at the same time is published once', async () => {
@@ -168,5 +205,93 @@ describe('a keyed event', () => {
         expect(new Set(setting.broker.events.map((event) => event.eventId)).size).toBe(1);
       }
     }
+  });
+});
+
+describe('a keyed event while the database hangs', () => {
+  beforeEach(() => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick'] });
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  /** Lets what is pending go on as far as it can without time. */
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  it('is accepted after two seconds, and its key is done once the database answers', async () => {
+    const setting = newSetting();
+    const answer = setting.idempotency.hang();
+    const sending = send(setting);
+    await jest.advanceTimersByTimeAsync(STORE_WAIT_MS - 1);
+    expect(setting.broker.messages).toEqual([]);
+    await jest.advanceTimersByTimeAsync(1);
+    expect((await sending).code).toBe('OK');
+    expect(setting.broker.messages).toMatchObject([{ claimSteps: true }]);
+    expect(setting.metrics.counts.get('deduplication lost')).toBe(1);
+    answer();
+    await settled();
+    expect((await send(setting)).code).toBe('DUPLICATE');
+    await expect(send(setting, { userObject: 'y' })).rejects.toMatchObject({ code: 'INVALID_PARAM' });
+  });
+
+  it('frees the key that was recorded late when the broker did not confirm', async () => {
+    const setting = newSetting();
+    const answer = setting.idempotency.hang();
+    setting.broker.refuse = 1;
+    const sending = expect(send(setting)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await jest.advanceTimersByTimeAsync(STORE_WAIT_MS);
+    await sending;
+    answer();
+    await settled();
+    expect((await send(setting)).code).toBe('OK');
+    expect((await send(setting)).code).toBe('DUPLICATE');
+    expect(setting.broker.messages).toHaveLength(1);
+  });
+
+  it('keeps a key pending that was recorded late until the broker has confirmed', async () => {
+    const setting = newSetting();
+    const answer = setting.idempotency.hang();
+    let confirm = (): void => undefined;
+    setting.broker.beforeConfirm = () => new Promise((resolve) => (confirm = resolve));
+    const sending = send(setting);
+    await jest.advanceTimersByTimeAsync(STORE_WAIT_MS);
+    answer();
+    await settled();
+    await expect(send(setting)).rejects.toMatchObject({ code: 'IN_PROGRESS' });
+    confirm();
+    expect((await sending).code).toBe('OK');
+    await settled();
+    expect((await send(setting)).code).toBe('DUPLICATE');
+  });
+
+  it('leaves the key alone when another call took it meanwhile', async () => {
+    const setting = newSetting();
+    const answer = setting.idempotency.hang();
+    setting.broker.refuse = 1;
+    const late = expect(send(setting)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await jest.advanceTimersByTimeAsync(STORE_WAIT_MS);
+    await late;
+    setting.idempotency.unhang();
+    expect((await send(setting)).code).toBe('OK');
+    answer();
+    await settled();
+    expect((await send(setting)).code).toBe('DUPLICATE');
+  });
+
+  it('is answered two seconds after its confirm when the key cannot be marked, which goes on', async () => {
+    const setting = newSetting();
+    let confirm = (): void => undefined;
+    setting.broker.beforeConfirm = () => new Promise((resolve) => (confirm = resolve));
+    const sending = send(setting);
+    await settled();
+    const answer = setting.idempotency.hang();
+    confirm();
+    await jest.advanceTimersByTimeAsync(STORE_WAIT_MS);
+    expect((await sending).code).toBe('OK');
+    answer();
+    await settled();
+    expect((await send(setting)).code).toBe('DUPLICATE');
+    expect(setting.metrics.counts.get('idempotency.done.failed')).toBe(1);
   });
 });

@@ -10,6 +10,7 @@ const EVENT: Submission = {
   deliverAt: null,
   orderKey: null,
   traceparent: null,
+  bodyFields: [],
 };
 
 const registered = {
@@ -150,6 +151,7 @@ describe('the parameters', () => {
   it('refuse an orderKey as not built', async () => {
     const setting = new AcceptingSetting(registered);
     await expect(signed(setting, { orderKey: 'k' })).rejects.toMatchObject({ code: 'NOT_IMPLEMENTED' });
+    await expect(signed(setting, { orderKey: '' })).rejects.toMatchObject({ code: 'NOT_IMPLEMENTED' });
   });
 });
 

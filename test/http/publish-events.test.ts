@@ -1,7 +1,9 @@
 import express, { type ErrorRequestHandler } from 'express';
+import fc from 'fast-check';
 import request from 'supertest';
 import { EventCenterError } from '../../src/core/errors.js';
 import { publishEventsRouter } from '../../src/http/publish-events.js';
+import { readEventTexts } from '../../src/http/user-object-text.js';
 import { AcceptingSetting, aNode, anEventType, VECTOR_TS } from '../support/accepting.js';
 
 const MAX_PAYLOAD = 1024;
@@ -59,7 +61,8 @@ describe('POST /api/v1/events', () => {
   it.each<[string, unknown, number, string, string]>([
     ['a missing field', { sourceId: 'USER' }, 422, 'INVALID_PARAM', 'eventType'],
     ['a wrong type', { ...EVENT, sourceId: 1 }, 422, 'INVALID_PARAM', 'sourceId'],
-    ['an unknown field', { ...EVENT, tenant: 't' }, 422, 'INVALID_PARAM', 'body'],
+    ['an unknown field', { ...EVENT, tenant: 't' }, 422, 'INVALID_PARAM', 'tenant'],
+    ['an empty orderKey', { ...EVENT, orderKey: '' }, 422, 'NOT_IMPLEMENTED', 'orderKey'],
     ['two different keys', { ...EVENT, uuid: 'a', idempotencyKey: 'b' }, 422, 'INVALID_PARAM', 'idempotencyKey'],
     ['half a surrogate pair', { ...EVENT, userObject: '\ud800' }, 422, 'INVALID_PARAM', 'userObject'],
     ['a fraction of a millisecond', { ...EVENT, deliverAt: 1.5 }, 422, 'INVALID_PARAM', 'deliverAt'],
@@ -149,5 +152,101 @@ describe('POST /api/v1/events', () => {
       { status: 422, code: 'INVALID_PARAM' },
     ]);
     expect(JSON.stringify(answer.body)).not.toContain('inner');
+  });
+});
+
+describe('the text of userObject', () => {
+  const published = async (body: string) => {
+    const { setting, publish } = newSetting();
+    const answer = await publish(body);
+    return { answer, texts: setting.broker.events.map((event) => event.userObject?.toString()) };
+  };
+  const HARD =
+    '{"big":12345678901234567890,"f":1.0,"e":1E400,"a":1,"a":2,"s":"\\u6d4b, }]\\"","o":[{"userObject":0.10}]}';
+
+  it('keeps every digit, every name and every escape', async () => {
+    const { answer, texts } = await published(`{"sourceId":"USER","userObject": ${HARD} ,"eventType":"ADD"}`);
+    expect([answer.status, texts]).toEqual([202, [HARD]]);
+  });
+
+  it('keeps them in an array too', async () => {
+    const item = (userObject: string) => `{"userObject":${userObject},"sourceId":"USER","eventType":"ADD"}`;
+    const none = '{"sourceId":"USER","eventType":"ADD"}';
+    const { answer, texts } = await published(
+      `[ 7, ${item(HARD)},${none},[{"userObject":3}], ${item('2.50')}, ${item('"x"')}]`,
+    );
+    expect(answer.body.items.map((each: { status: number }) => each.status)).toEqual([422, 202, 202, 422, 202, 202]);
+    expect(texts).toEqual([HARD, undefined, '2.50', 'x']);
+  });
+
+  it('is found by an escaped name', async () => {
+    const { texts } = await published('{"sourceId":"USER","eventType":"ADD","\\u0075serObject":1.0}');
+    expect(texts).toEqual(['1.0']);
+  });
+
+  it.each(['userObject', 'sourceId'])('is refused when %s stands twice', async (name) => {
+    const fields = `"sourceId":"USER","eventType":"ADD","userObject":1,"${name}":"USER"`;
+    const one = await published(`{${fields}}`);
+    expect(one.answer.body).toMatchObject({ code: 'INVALID_PARAM', errors: [{ path: name }] });
+    const many = await published(`[{${fields}},{"sourceId":"USER","eventType":"ADD"}]`);
+    expect(many.answer.body.items).toMatchObject([
+      { code: 'INVALID_PARAM', errors: [{ path: name }] },
+      { status: 202 },
+    ]);
+  });
+
+  it('is bound by its bytes as it stands', async () => {
+    const { answer } = await published(
+      `{"sourceId":"USER","eventType":"ADD","userObject":[1${' '.repeat(MAX_PAYLOAD)}]}`,
+    );
+    expect(answer.body.code).toBe('PAYLOAD_TOO_LARGE');
+  });
+
+  it('is what was written, for any JSON', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.json(), fc.constantFrom('', ' ', '\n\t'))), (values) => {
+        const items = values.map(([json, space]) => `{"a":${json},"userObject":${space}${json}${space},"z":[]}`);
+        expect(readEventTexts(`[${items.join(',')}]`).map((text) => text.userObject)).toEqual(
+          values.map(([json]) => json),
+        );
+        for (const [index, item] of items.entries()) {
+          expect(readEventTexts(item)).toEqual([{ userObject: values[index]?.[0], repeated: null }]);
+        }
+      }),
+    );
+  });
+});
+
+describe('events of one array under one key', () => {
+  it('follow one another: a repeat is a duplicate, another body is refused', async () => {
+    const { setting, publish } = newSetting();
+    let running = 0;
+    let most = 0;
+    setting.broker.beforeConfirm = async () => {
+      most = Math.max(most, (running += 1));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running -= 1;
+    };
+    const keyed = { ...EVENT, userObject: { a: 1 }, uuid: 'k' };
+    const answer = await publish([
+      keyed,
+      { userObject: { a: 1 }, eventType: 'ADD', sourceId: 'USER', idempotencyKey: 'k' },
+      { ...keyed, userObject: { a: 2 } },
+      { ...keyed, tenantCode: 't' },
+      { ...keyed, appId: 'A' },
+      { ...keyed, uuid: '' },
+      { ...keyed, uuid: '' },
+    ]);
+    expect(answer.body.items.map((item: { code: string }) => item.code)).toEqual([
+      'OK',
+      'DUPLICATE',
+      'INVALID_PARAM',
+      'INVALID_PARAM',
+      'OK',
+      'OK',
+      'OK',
+    ]);
+    expect(setting.broker.messages).toHaveLength(4);
+    expect(most).toBeGreaterThan(1);
   });
 });

@@ -1,6 +1,6 @@
 import { signCall } from '@event-center/sdk';
 import { aNode, anEventType, VECTOR_KEY, VECTOR_TS } from '../support/accepting.js';
-import { parseRaw, rawRequest, SEND_PATH, SendingSetting, toAnswer, vector } from '../support/sending.js';
+import { parseRaw, rawRequest, SEND_PATH, SendingSetting, toAnswer, vector, type Answer } from '../support/sending.js';
 
 const OTHER_KEY = Buffer.from('another key of 20 b.').toString('base64');
 const EVENT = { sourceID: 'USER', eventType: 'ADD_AFTER', userObject: 'x' };
@@ -167,6 +167,7 @@ describe('the answer', () => {
     ['NOT_OWNER', [{ ...EVENT, eventType: 'OWNED' }]],
     ['SCHEMA_MISMATCH', [{ ...EVENT, eventType: 'STRICT', userObject: '{"n":"1"}' }]],
     ['NOT_IMPLEMENTED', [{ ...EVENT, orderKey: 'k' }]],
+    ['NOT_IMPLEMENTED', [{ ...EVENT, orderKey: '' }]],
   ])('to a refusal by rule is 200 with %s', async (code, args) => {
     const answer = await setting.send(...args);
     expect(answer).toMatchObject(refused(code));
@@ -210,6 +211,22 @@ describe('the answer', () => {
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
     confirm();
     expect((await first).data['code']).toBe('OK');
+  });
+
+  it('to a repeat of a key is DUPLICATE for the same fields in any order and form, else INVALID_PARAM', async () => {
+    const keyed = { ...EVENT, userObject: '测 +', uuid: 'k' };
+    const reordered = Object.fromEntries(Object.entries(keyed).reverse());
+    const code = async (answer: Promise<Answer>) => (await answer).data['code'];
+    expect(await code(setting.send(keyed))).toBe('OK');
+    expect(await code(setting.send(reordered))).toBe('DUPLICATE');
+    expect(await code(setting.sendJson(keyed))).toBe('DUPLICATE');
+    const { uuid, ...keyInHeader } = keyed;
+    expect(await code(setting.send(keyInHeader, { headers: { 'Idempotency-Key': uuid } }))).toBe('DUPLICATE');
+    for (const more of [{ zz: '1' }, { zz: '' }, { tenantCode: '' }]) {
+      const answer = await setting.send({ ...keyed, ...more });
+      expect(answer).toMatchObject(refused('INVALID_PARAM'));
+      expect(answer.data['message']).toContain('uuid');
+    }
   });
 
   it('to something that broke here is 503 and tells nothing of it', async () => {

@@ -116,12 +116,36 @@ class RecordingBroker {
 /** The idempotency port in memory, as its contract says; `away` is a database that does not answer. */
 class MemoryIdempotency implements IdempotencyStore {
   away: 'no' | 'yes' | 'after begin' = 'no';
+  #answering: Promise<void> | null = null;
   readonly #entries = new Map<
     string,
     { eventId: string; bodyHash: Buffer; at: number; ttlMs: number; state: 'pending' | 'done' | 'freed' }
   >();
 
-  begin(
+  /** Calls from now on wait, and take effect only when the function that comes back is called; later ones are answered. */
+  hang(): () => void {
+    let answer = (): void => undefined;
+    this.#answering = new Promise((resolve) => (answer = resolve));
+    return () => {
+      this.unhang();
+      answer();
+    };
+  }
+
+  /** Calls from now on are answered, those that wait are not. */
+  unhang(): void {
+    this.#answering = null;
+  }
+
+  async begin(
+    key: { appId: string; key: string },
+    entry: { eventId: string; bodyHash: Buffer; now: number; ttlMs: number; staleAfterMs: number },
+  ): Promise<KeyState> {
+    if (this.#answering !== null) await this.#answering;
+    return this.#begin(key, entry);
+  }
+
+  #begin(
     key: { appId: string; key: string },
     entry: { eventId: string; bodyHash: Buffer; now: number; ttlMs: number; staleAfterMs: number },
   ): Promise<KeyState> {
@@ -152,11 +176,11 @@ class MemoryIdempotency implements IdempotencyStore {
     return Promise.resolve(0);
   }
 
-  #settle(key: { appId: string; key: string }, state: 'done' | 'freed'): Promise<void> {
-    if (this.away !== 'no') return Promise.reject(new EventCenterError('UNAVAILABLE', 'the database is away'));
+  async #settle(key: { appId: string; key: string }, state: 'done' | 'freed'): Promise<void> {
+    if (this.#answering !== null) await this.#answering;
+    if (this.away !== 'no') throw new EventCenterError('UNAVAILABLE', 'the database is away');
     const known = this.#entries.get(idOf(key));
     if (known !== undefined) known.state = state;
-    return Promise.resolve();
   }
 }
 

@@ -49,6 +49,7 @@ function readSubmission(req: IncomingMessage, { fields, query }: SignedRequest):
     deliverAt: text('deliverAt'),
     orderKey: text('orderKey'),
     traceparent: headerText(req, 'traceparent'),
+    bodyFields: fields.filter(([name]) => name !== 'uuid'),
   };
 }
 
