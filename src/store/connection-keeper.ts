@@ -1,5 +1,6 @@
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { Log } from '../core/ports.js';
+import { createDataSource } from './data-source.js';
 import { toStoreError, unavailable } from './database-errors.js';
 import { openSession } from './session.js';
 import { withinTime } from './time-limit.js';
@@ -107,7 +108,7 @@ export class ConnectionKeeper {
 }
 
 async function connect(options: DataSourceOptions): Promise<DataSource> {
-  const dataSource = new DataSource(options);
+  const dataSource = createDataSource(options);
   try {
     return await dataSource.initialize();
   } catch (error) {

@@ -1,4 +1,6 @@
-import type { DataSourceOptions, EntitySchema, Logger, MigrationInterface } from 'typeorm';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DataSource, type DataSourceOptions, type EntitySchema, type Logger, type MigrationInterface } from 'typeorm';
 import { columnsFor, type Columns, type Dialect } from './columns.js';
 
 /** A database by its url, with the time-outs and the tables that go with it. */
@@ -73,4 +75,20 @@ export function dataSourceOptions(settings: DataSourceSettings): DataSourceOptio
     maxQueryExecutionTime: settings.queryTimeoutMs,
     extra: { enableKeepAlive: true, keepAliveInitialDelay: 10_000 },
   };
+}
+
+/** A data source that is not connected yet. A SQLite file is made for this user only: payloads and secrets are in it. */
+export function createDataSource(options: DataSourceOptions): DataSource {
+  if (options.type === 'better-sqlite3' && options.database !== ':memory:') makePrivateFile(options.database);
+  return new DataSource(options);
+}
+
+/** SQLite gives the files beside it (`-wal`, `-shm`) the same mode. */
+function makePrivateFile(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    closeSync(openSync(path, 'a', 0o600));
+  } catch {
+    // Opening the database says it better.
+  }
 }

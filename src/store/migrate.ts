@@ -1,5 +1,11 @@
-import { DataSource, MigrationExecutor, type EntityManager, type QueryRunner } from 'typeorm';
-import { dataSourceOptions, dialectOf, MIGRATIONS_TABLE, type DataSourceSettings } from './data-source.js';
+import { MigrationExecutor, type DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import {
+  createDataSource,
+  dataSourceOptions,
+  dialectOf,
+  MIGRATIONS_TABLE,
+  type DataSourceSettings,
+} from './data-source.js';
 import { classifyFailure, toStoreError, unavailable } from './database-errors.js';
 import { rowsOf } from './sql.js';
 
@@ -14,7 +20,7 @@ const LOCK_TIMEOUT_SECONDS = 600;
  * @throws UNAVAILABLE when the database is away or another process does not come to an end in ten minutes.
  */
 export async function migrate(settings: DataSourceSettings): Promise<string[]> {
-  const dataSource = new DataSource(
+  const dataSource = createDataSource(
     dataSourceOptions({ ...settings, poolSize: 1, queryTimeoutMs: STATEMENT_TIMEOUT_MS }),
   );
   try {

@@ -43,7 +43,7 @@ export class SnapshotFile {
   }
 
   async #save(data: RegistryData): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true });
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
     // Its own name, because several processes may share the folder.
     const draft = `${this.#path}.${process.pid}.tmp`;
     try {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { EventCenterError } from '../../core/errors.js';
@@ -180,7 +180,9 @@ export class QueueFile {
 
 function openExclusively(file: string): Database.Database {
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    // For this user only: payloads are in it. SQLite gives the files beside it the same mode.
+    closeSync(openSync(file, 'a', 0o600));
     const db = new Database(file, { timeout: LOCK_TIMEOUT_MS });
     try {
       db.pragma('locking_mode = EXCLUSIVE');
