@@ -159,7 +159,7 @@ async function openSurroundings(config: Config, parts: Parts) {
   const registryStore = new SqlRegistryStore({ database, secrets, clock });
   const keeper = new SnapshotFile({ dataDir: config.dataDir, secrets, log });
   const poll = { pollMs: REGISTRY_POLL_MS, waitMs: REGISTRY_WAIT_MS };
-  const registry = new RegistryMirror({ store: registryStore, keeper, schemas, log, ...poll });
+  const registry = new RegistryMirror({ store: registryStore, keeper, schemas, clock, log, ...poll });
   await parts.add('registry', registry, (part) => part.stop()).start();
   broker.onVersionAnnounced((version) => {
     registry.hint(version);
@@ -357,6 +357,8 @@ function answering(
   metrics.observe({
     broker,
     snapshot: () => (registry.loaded ? registry.current() : null),
+    registryCheckedAt: () => registry.checkedAt,
+    unreadableSecrets: () => registry.unreadable.length,
     journal,
     isDatabaseUp: () => database.status().ready,
     openCircuitBreakers: () => delivering?.worker.openCircuits() ?? 0,
@@ -366,7 +368,8 @@ function answering(
     readinessOf({
       broker: broker.status(),
       registryVersion: registry.loaded ? registry.current().version : null,
-      registryStale: registry.storeProblem !== null,
+      registryProblem: registry.storeProblem,
+      unreadableSecrets: registry.unreadable.length,
       databaseUp: database.status().ready,
       journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
       stopping: parts.stopping,

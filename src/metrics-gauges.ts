@@ -8,6 +8,9 @@ export interface GaugeSources {
   broker: Pick<Broker, 'depth'> & { status(): BrokerStatus };
   /** null before the first registry was loaded. */
   snapshot: () => RegistrySnapshot | null;
+  /** When the registry in memory was last known to be the database's, null before the first time. */
+  registryCheckedAt: () => number | null;
+  unreadableSecrets: () => number;
   journal: Pick<JournalReader, 'oldestUnsettled'>;
   isDatabaseUp: () => boolean;
   openCircuitBreakers: () => number;
@@ -43,6 +46,13 @@ export function createGauges(registry: Registry) {
     brokerBlocked: gauge('broker_blocked', '1 while the broker blocks publishers.', []),
     databaseUp: gauge('database_up', '1 while the database answers.', []),
     unconfirmedQueues: gauge('queues_unconfirmed', 'Queues that do not confirm although the broker is well.', []),
+    registryVersion: gauge('registry_version', 'Version of the registry in memory.', []),
+    registryCheckAge: gauge(
+      'registry_check_age_seconds',
+      'Time since the registry in memory was last known to be the one of the database.',
+      [],
+    ),
+    unreadableSecrets: gauge('unreadable_secrets', 'Secrets of the registry that cannot be decrypted.', []),
     openBreakers: gauge('circuit_breakers_open', 'Listeners that are not called for the time being.', []),
   };
 }
@@ -55,11 +65,22 @@ export async function collectGauges(gauges: Gauges, sources: GaugeSources, known
   gauges.unconfirmedQueues.set(status.unconfirmedQueues.length);
   gauges.databaseUp.set(Number(sources.isDatabaseUp()));
   gauges.openBreakers.set(sources.openCircuitBreakers());
+  collectRegistry(gauges, sources, known.now);
   await Promise.all([
     collectOwnQueues(gauges, sources, known),
     collectNodeQueues(gauges, sources),
     collectUnsettled(gauges, sources, known.now),
   ]);
+}
+
+function collectRegistry(gauges: Gauges, sources: GaugeSources, now: number): void {
+  const version = sources.snapshot()?.version;
+  if (version === undefined) gauges.registryVersion.remove();
+  else gauges.registryVersion.set(version);
+  const checkedAt = sources.registryCheckedAt();
+  if (checkedAt === null) gauges.registryCheckAge.remove();
+  else gauges.registryCheckAge.set(Math.max(0, now - checkedAt) / 1000);
+  gauges.unreadableSecrets.set(sources.unreadableSecrets());
 }
 
 async function collectOwnQueues(gauges: Gauges, sources: GaugeSources, known: Known): Promise<void> {

@@ -1,6 +1,7 @@
 import { parseQuery, signCall, splitUrl, type FormField } from '@event-center/sdk';
 import type { Event, Listener } from '../core/model.js';
 import type { ListenerCall } from '../core/ports.js';
+import { isUnreadable } from '../core/unreadable-secret.js';
 import { formBody, type BodyField } from './form-encoding.js';
 import { asciiText, jsonHeader } from './header-text.js';
 
@@ -20,12 +21,15 @@ const TRACEPARENT = /^[\x21-\x7e]+$/;
  * The callback of the vendor's protocol (wire page, section 3): the fields as a form, signed at each attempt with the
  * node's client key when it has one.
  * @param target path and query of the listener's url.
- * @throws Error when the key, or the url's own query, cannot be signed.
+ * @throws Error when the key cannot be read or used, or the url's own query cannot be signed: nothing is sent unsigned.
  */
 export function iuapCall(call: ListenerCall, target: string, now: number): FormattedCall {
   const { event, node } = call;
   const body = bodyOf(event);
   const headers = ['content-type', CONTENT_TYPE, 'accept', 'application/json', ...eventHeaders(call)];
+  if (isUnreadable(node.clientKey)) {
+    throw new Error(`the clientKey of node ${node.nodeCode} cannot be decrypted; give the node another one`);
+  }
   if (node.clientKey === null) return { path: target, headers, body };
 
   const path = `${target}${target.includes('?') ? '&' : '?'}appId=${encodeURIComponent(node.nodeCode)}&ts=${now}`;

@@ -1,6 +1,7 @@
 import { Agent } from 'undici';
 import type { Listener } from '../core/model.js';
 import type { Clock, ListenerAnswer, ListenerCall, ListenerCaller } from '../core/ports.js';
+import { isUnreadable } from '../core/unreadable-secret.js';
 import { exchange } from './exchange.js';
 import { isSendable } from './header-text.js';
 import { iuapCall } from './iuap-format.js';
@@ -112,11 +113,13 @@ class HttpListenerCaller implements ListenerCaller {
   }
 }
 
-/** @throws Error when the url or a header cannot be put on the wire. */
+/** @throws Error when the url or a header cannot be put on the wire, or a secret of the listener cannot be read. */
 function targetOf(listener: Listener): Target {
   if (listener.url === null || !URL.canParse(listener.url)) throw new Error('url: expected an absolute http(s) url');
   const url = new URL(listener.url);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error('url: expected http or https');
+  if (isUnreadable(listener.headers)) throw unreadable('headers');
+  if (isUnreadable(listener.secret)) throw unreadable('secret');
   const headers: string[] = [];
   let authorized = false;
   for (const [name, value] of Object.entries(listener.headers)) {
@@ -128,6 +131,10 @@ function targetOf(listener: Listener): Target {
   }
   if (!authorized && (url.username !== '' || url.password !== '')) headers.push('authorization', basic(url));
   return { origin: url.origin, pathAndQuery: url.pathname + url.search, headers };
+}
+
+function unreadable(field: string): Error {
+  return new Error(`${field}: cannot be decrypted; give the listener another value`);
 }
 
 function basic(url: URL): string {

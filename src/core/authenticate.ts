@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { EventCenterError } from './errors.js';
-import { BUILT_IN_NODE_CODE, type Node, type SignatureAlgorithm } from './model.js';
+import { BUILT_IN_NODE_CODE, type Node, type SignatureAlgorithm, type UnreadableSecret } from './model.js';
 import type { Clock } from './ports.js';
 import type { RegistryView } from './registry.js';
+import { isUnreadable } from './unreadable-secret.js';
 
 /** A call that says which application makes it, with the means to check its signature. */
 export interface SignedCall {
@@ -31,7 +32,7 @@ const TIMESTAMP = /^\d{1,16}$/;
 /** Finds out which application makes a signed call, in the order of checks of the protocol page, section 2. */
 export class Authenticator {
   readonly #deps: AuthenticatorDeps;
-  /** What an unknown application is verified with, so that it costs the same as a known one. */
+  /** What an unknown application, or one whose key cannot be read, is verified with: it costs the same and never fits. */
   readonly #dummyKey = randomBytes(20).toString('base64');
 
   constructor(deps: AuthenticatorDeps) {
@@ -79,9 +80,11 @@ export class Authenticator {
   #isSigned(call: SignedCall, node: Node | null): boolean {
     if (call.unreadable !== null) return false;
     if (node === null) return call.isSignedWith(this.#dummyKey, 'HmacSHA1');
-    if (call.isSignedWith(node.appKey, node.algorithm)) return true;
+    const isSignedWith = (key: string | UnreadableSecret): boolean =>
+      call.isSignedWith(isUnreadable(key) ? this.#dummyKey : key, node.algorithm);
+    if (isSignedWith(node.appKey)) return true;
     const { previousAppKey, previousAppKeyExpiresAt } = node;
     if (previousAppKey === null || previousAppKeyExpiresAt === null) return false;
-    return this.#deps.clock.now() < previousAppKeyExpiresAt && call.isSignedWith(previousAppKey, node.algorithm);
+    return this.#deps.clock.now() < previousAppKeyExpiresAt && isSignedWith(previousAppKey);
   }
 }

@@ -19,7 +19,10 @@ import { snapshotReads, type RegistryReads } from './registry-reads.js';
 import { delaySteps, MAX_DELAY_STEPS } from './topology.js';
 
 /** What of a listener can be changed. Node, event type and kind cannot: its deliveries stand under them. */
-type ListenerFields = Omit<Listener, 'id' | 'eventTypeId' | 'nodeCode' | 'format' | 'retry' | 'version' | 'lastTime'>;
+type ListenerFields = Omit<
+  Listener,
+  'id' | 'eventTypeId' | 'nodeCode' | 'format' | 'headers' | 'secret' | 'retry' | 'version' | 'lastTime'
+> & { headers: Record<string, string>; secret: string | null };
 
 /** `retry` and `headers` replace what was there as a whole; a retry policy's missing fields are their defaults. */
 export interface ListenerChanges extends Changes<ListenerFields> {

@@ -15,18 +15,31 @@ export const DELIVERY_EXHAUSTED = 'DELIVERY_EXHAUSTED';
 /** The owner that lets every node send an event type. */
 export const OWNER_ALL = 'ALL';
 
+/**
+ * A secret that does not open under the master key. It is of no use, and its type keeps anybody from using it; saving
+ * its row keeps it as it stands, until it is replaced. An object inside, because a listener's headers are texts.
+ */
+export interface UnreadableSecret {
+  unreadable: {
+    /** As it stands in the store. */
+    sealed: string;
+    /** One sentence, which names the place and not the secret. */
+    why: string;
+  };
+}
+
 /** An application that sends or receives events (`pub_event_node`). Keys are in clear text in memory only. */
 export interface Node {
   nodeCode: string;
   nodeName: string | null;
   note: string | null;
   /** The key with which the node signs what it sends. */
-  appKey: string;
+  appKey: string | UnreadableSecret;
   /** The key before the last rotation, good until `previousAppKeyExpiresAt`. */
-  previousAppKey: string | null;
+  previousAppKey: string | UnreadableSecret | null;
   previousAppKeyExpiresAt: number | null;
   /** The key with which the centre signs callbacks to the node; null sends them unsigned. */
-  clientKey: string | null;
+  clientKey: string | UnreadableSecret | null;
   algorithm: SignatureAlgorithm;
   /** What the centre signs as `contentLength` of a callback: the true length, or 0 for the vendor's light SDK. */
   contentLength: 'exact' | 'zero';
@@ -94,9 +107,9 @@ export interface Listener {
   filter: JsonObject | null;
   format: ListenerFormat;
   method: 'POST' | 'PUT';
-  headers: Record<string, string>;
+  headers: Record<string, string> | UnreadableSecret;
   timeoutMs: number;
-  secret: string | null;
+  secret: string | UnreadableSecret | null;
   fieldsAsHeaders: boolean;
   retry: RetryPolicy;
   version: number;

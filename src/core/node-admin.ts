@@ -26,13 +26,13 @@ import {
   NOTE_LENGTH,
   RATE,
 } from './registry-limits.js';
+import { isUnreadable } from './unreadable-secret.js';
 
 /** What of a node can be changed. */
 type NodeFields = Pick<
   Node,
   | 'nodeName'
   | 'note'
-  | 'clientKey'
   | 'algorithm'
   | 'contentLength'
   | 'enabled'
@@ -40,7 +40,7 @@ type NodeFields = Pick<
   | 'concurrency'
   | 'sendRateLimit'
   | 'deliverRateLimit'
->;
+> & { clientKey: string | null };
 
 export type NodeChanges = Changes<NodeFields>;
 
@@ -61,6 +61,11 @@ export interface SavedNode {
   warnings: string[];
 }
 
+/** A node with the key that it was just given. */
+export interface KeyedNode extends SavedNode {
+  appKey: string;
+}
+
 /** Registers applications (`pub_event_node`) and rotates their keys. */
 export class NodeAdmin {
   readonly #deps: RegistryAdminDeps;
@@ -70,7 +75,7 @@ export class NodeAdmin {
   }
 
   /** @throws INVALID_PARAM; CONFLICT when the code is taken; UNAVAILABLE. */
-  async create(actor: Actor, input: NewNode): Promise<SavedNode> {
+  async create(actor: Actor, input: NewNode): Promise<KeyedNode> {
     const { nodeCode, appKey = generateKey(), ...changes } = input;
     const now = this.#deps.clock.now();
     const blank: Node = {
@@ -100,9 +105,10 @@ export class NodeAdmin {
       await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'created', asked: input });
       return {
         node,
+        appKey,
         warnings: keyWarnings([
           ['appKey', appKey],
-          ['clientKey', node.clientKey],
+          ['clientKey', changes.clientKey ?? null],
         ]),
       };
     });
@@ -121,14 +127,15 @@ export class NodeAdmin {
   }
 
   /**
-   * Gives the node another key; the present one stays good for `graceMs`, one from an earlier rotation ends now.
+   * Gives the node another key; the present one stays good for `graceMs` if it can be read, one from an earlier rotation
+   * ends now.
    * @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE.
    */
   async rotateKey(
     actor: Actor,
     ref: NodeRef,
     request: { graceMs?: number | undefined; appKey?: string | undefined },
-  ): Promise<SavedNode> {
+  ): Promise<KeyedNode> {
     const { graceMs = DEFAULT_GRACE_MS, appKey = generateKey() } = request;
     const problems = new FieldProblems();
     expectWhole(problems, { path: 'graceMs', value: graceMs }, GRACE_MS);
@@ -138,12 +145,13 @@ export class NodeAdmin {
       const current = await findNode(writer, ref);
       if (current.appKey === appKey) throw conflictAt('appKey', 'the node has this key already');
       const next = this.#next(current);
+      const isPreviousGood = graceMs > 0 && !isUnreadable(current.appKey);
       const node: Node = {
         ...current,
         ...next,
         appKey,
-        previousAppKey: graceMs === 0 ? null : current.appKey,
-        previousAppKeyExpiresAt: graceMs === 0 ? null : next.lastTime + graceMs,
+        previousAppKey: isPreviousGood ? current.appKey : null,
+        previousAppKeyExpiresAt: isPreviousGood ? next.lastTime + graceMs : null,
       };
       await writer.saveNode(node);
       await auditChange(
@@ -151,7 +159,7 @@ export class NodeAdmin {
         { kind: 'node', id: node.nodeCode },
         { action: 'key-rotated', asked: { ...request, graceMs } },
       );
-      return { node, warnings: keyWarnings([['appKey', appKey]]) };
+      return { node, appKey, warnings: keyWarnings([['appKey', appKey]]) };
     });
   }
 
@@ -189,7 +197,7 @@ function checkNode(node: Node, givenKeys: ('appKey' | 'clientKey')[]): void {
   expectWhole(problems, { path: 'deliverRateLimit', value: node.deliverRateLimit }, RATE);
   for (const path of givenKeys) {
     const key = node[path];
-    if (key !== null) expectKey(problems, path, key);
+    if (typeof key === 'string') expectKey(problems, path, key);
   }
   problems.throwIfAny();
 }

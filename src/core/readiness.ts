@@ -5,8 +5,10 @@ export interface Surroundings {
   broker: BrokerStatus;
   /** Version of the registry in memory, null before the first one was loaded. */
   registryVersion: number | null;
-  /** Whether the registry in memory may be old, because the database's could not be read. */
-  registryStale: boolean;
+  /** Why the database's registry could not be had the last time, or null; the one in memory may be old then. */
+  registryProblem: string | null;
+  /** How many secrets of the registry do not open. */
+  unreadableSecrets: number;
   databaseUp: boolean;
   /** Whether the journal of this process is behind; false where another role keeps it. */
   journalLagging: boolean;
@@ -16,28 +18,35 @@ export interface Surroundings {
 
 export interface Readiness {
   ready: boolean;
-  /** What works less well: `database`, `registry`, `journal`, `broker-blocked`, `queue:<name>`. */
+  /** What works less well: `database`, `registry`, `secrets`, `journal`, `broker-blocked`, `queue:<name>`. */
   degraded: string[];
-  /** Why it is not ready, a sentence each. */
+  /** Why it is not ready, and what is behind `registry` and `secrets`, a sentence each. */
   reasons: string[];
 }
 
 /** Ready while broker and registry are there; what else is wrong only degrades (protocol, section 6). */
 export function readinessOf(surroundings: Surroundings): Readiness {
-  const { broker, registryVersion, databaseUp, journalLagging, stopping } = surroundings;
-  const registryStale = databaseUp && registryVersion !== null && surroundings.registryStale;
+  const { broker, registryVersion, registryProblem, unreadableSecrets, databaseUp, journalLagging, stopping } =
+    surroundings;
   const reasons: string[] = [];
   if (stopping) reasons.push('the process is stopping');
   if (!broker.ready) reasons.push(`the broker is not ready: ${broker.problem ?? 'no connection yet'}`);
   if (registryVersion === null) {
-    const why = databaseUp ? 'the log says why' : 'the database does not answer';
-    reasons.push(`the registry was not loaded yet: ${why}`);
+    reasons.push(`the registry was not loaded yet: ${registryProblem ?? 'the database was not asked yet'}`);
   }
+  const ready = reasons.length === 0;
   const degraded: string[] = [];
   if (!databaseUp) degraded.push('database');
-  if (registryStale) degraded.push('registry');
+  if (databaseUp && registryVersion !== null && registryProblem !== null) {
+    degraded.push('registry');
+    reasons.push(`the registry stays at version ${registryVersion}: ${registryProblem}`);
+  }
+  if (unreadableSecrets > 0) {
+    degraded.push('secrets');
+    reasons.push(`secrets that cannot be decrypted: ${unreadableSecrets}; their nodes and listeners show which`);
+  }
   if (journalLagging) degraded.push('journal');
   if (broker.blocked) degraded.push('broker-blocked');
   degraded.push(...broker.unconfirmedQueues.map((queue) => `queue:${queue}`));
-  return { ready: reasons.length === 0, degraded, reasons };
+  return { ready, degraded, reasons };
 }

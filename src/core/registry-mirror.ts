@@ -1,7 +1,8 @@
 import { EventCenterError, hasCode } from './errors.js';
 import type { RegistryData } from './model.js';
-import type { Log, RegistryStore, SchemaCompiler } from './ports.js';
+import type { Clock, Log, RegistryStore, SchemaCompiler } from './ports.js';
 import { RegistrySnapshot, type RegistryView } from './registry.js';
+import { unreadableSecrets, type UnreadablePlace } from './unreadable-secret.js';
 
 /** Keeps the last registry where it survives a restart during a database outage. */
 export interface SnapshotKeeper {
@@ -13,6 +14,7 @@ export interface RegistryMirrorDeps {
   store: RegistryStore;
   keeper: SnapshotKeeper;
   schemas: SchemaCompiler;
+  clock: Clock;
   log: Log;
   /** How often the store is asked for its version. */
   pollMs: number;
@@ -34,7 +36,9 @@ export class RegistryMirror implements RegistryView {
   #queued: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
-  #storeProblem: string | null = null;
+  #storeProblem: { isAway: boolean; message: string } | null = null;
+  #checkedAt: number | null = null;
+  #unreadable: UnreadablePlace[] = [];
 
   constructor(deps: RegistryMirrorDeps) {
     this.#deps = deps;
@@ -43,17 +47,16 @@ export class RegistryMirror implements RegistryView {
   /**
    * Loads the first snapshot, from the store or else from the keeper, and begins to poll. Resolves also with neither,
    * while the store is away.
-   * @throws CONFIG_INVALID when the store's registry needs another master key and the keeper has none.
+   * @throws CONFIG_INVALID when the store answers that it needs another master key.
    */
   async start(): Promise<void> {
     const problem = await this.#check().catch((error: unknown) => error);
+    if (hasCode(problem, 'CONFIG_INVALID')) throw problem;
     if (this.#snapshot === null) {
       const kept = await this.#deps.keeper.loadSnapshot();
       if (kept !== null) {
-        this.#deps.log.warn('registry.loaded-from-file', { version: kept.version, problem: this.#storeProblem });
+        this.#deps.log.warn('registry.loaded-from-file', { version: kept.version, problem: this.storeProblem });
         this.#adopt(kept);
-      } else if (hasCode(problem, 'CONFIG_INVALID')) {
-        throw problem;
       }
     }
     this.#schedulePoll();
@@ -73,7 +76,17 @@ export class RegistryMirror implements RegistryView {
 
   /** Why the registry of the store could not be had the last time, or null. */
   get storeProblem(): string | null {
-    return this.#storeProblem;
+    return this.#storeProblem?.message ?? null;
+  }
+
+  /** When the registry in memory was last known to be the store's; null before the first time. */
+  get checkedAt(): number | null {
+    return this.#checkedAt;
+  }
+
+  /** The secrets of the present snapshot that do not open. */
+  get unreadable(): readonly UnreadablePlace[] {
+    return this.#unreadable;
   }
 
   get loaded(): boolean {
@@ -90,10 +103,10 @@ export class RegistryMirror implements RegistryView {
   }
 
   async atLeast(version: number): Promise<RegistrySnapshot> {
-    const deadline = Date.now() + this.#deps.waitMs;
+    const deadline = this.#deps.clock.now() + this.#deps.waitMs;
     for (;;) {
       if (this.#snapshot !== null && this.#snapshot.version >= version) return this.#snapshot;
-      if (this.#stopped || Date.now() >= deadline) {
+      if (this.#stopped || this.#deps.clock.now() >= deadline) {
         throw new EventCenterError('UNAVAILABLE', `registry version ${version} could not be loaded in time`);
       }
       await this.#check().catch(() => undefined);
@@ -130,6 +143,7 @@ export class RegistryMirror implements RegistryView {
 
   async #ask(): Promise<void> {
     try {
+      const askedAt = this.#deps.clock.now();
       const version = await this.#deps.store.readVersion();
       if (this.#snapshot?.version !== version) {
         const data = await this.#deps.store.load();
@@ -140,20 +154,35 @@ export class RegistryMirror implements RegistryView {
       }
       if (this.#storeProblem !== null) this.#deps.log.info('registry.store-answered', { version });
       this.#storeProblem = null;
+      this.#checkedAt = askedAt;
     } catch (error) {
-      if (this.#storeProblem === null) {
-        if (hasCode(error, 'UNAVAILABLE')) this.#deps.log.warn('registry.store-away', { error });
-        else this.#deps.log.error('registry.not-loaded', { error });
-      }
-      this.#storeProblem = error instanceof Error ? error.message : String(error);
+      this.#noteProblem(error);
       throw error;
     }
+  }
+
+  /** Logged once, and again when the store is not away any more but still of no use, or the other way round. */
+  #noteProblem(error: unknown): void {
+    const isAway = hasCode(error, 'UNAVAILABLE');
+    if (this.#storeProblem?.isAway !== isAway) {
+      if (isAway) this.#deps.log.warn('registry.store-away', { error });
+      else this.#deps.log.error('registry.not-loaded', { error });
+    }
+    this.#storeProblem = { isAway, message: error instanceof Error ? error.message : String(error) };
   }
 
   #adopt(data: RegistryData): void {
     const snapshot = new RegistrySnapshot(data, this.#deps.schemas);
     this.#snapshot = snapshot;
+    this.#noteUnreadable(unreadableSecrets(data));
     for (const listener of this.#listeners) listener(snapshot);
+  }
+
+  #noteUnreadable(places: UnreadablePlace[]): void {
+    const known = new Set(this.#unreadable.map(keyOf));
+    const found = places.filter((place) => !known.has(keyOf(place)));
+    for (const place of found) this.#deps.log.error('registry.secret-unreadable', { ...place });
+    this.#unreadable = places;
   }
 
   #schedulePoll(): void {
@@ -166,6 +195,10 @@ export class RegistryMirror implements RegistryView {
         });
     }, this.#deps.pollMs);
   }
+}
+
+function keyOf({ kind, id, field }: UnreadablePlace): string {
+  return `${kind} ${id} ${field}`;
 }
 
 function pause(ms: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { hasCode } from '../core/errors.js';
 import type {
   EventType,
   Listener,
@@ -6,13 +7,16 @@ import type {
   ListenerRevision,
   Node,
   SignatureAlgorithm,
+  UnreadableSecret,
 } from '../core/model.js';
+import { isUnreadable } from '../core/unreadable-secret.js';
 import type { EventTypeRow, ListenerRow, NodeRow, RevisionRow } from './registry-tables.js';
 import type { SecretBox } from './secrets.js';
 
 /** Rows of the registry's tables and what they stand for; secrets are sealed for their column and row. */
 export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
-  const seal = (column: string, text: string) => secrets.seal(text, `pub_event_node.${column}:${node.nodeCode}`);
+  const seal = (column: string, secret: string | UnreadableSecret) =>
+    sealed(secrets, secret, `pub_event_node.${column}:${node.nodeCode}`);
   return {
     node_code: node.nodeCode,
     node_name: node.nodeName,
@@ -33,9 +37,9 @@ export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
   };
 }
 
-/** @throws CONFIG_INVALID when the master key is not the one that sealed the row. */
+/** What does not open under the master key holds nothing else up: it comes as unreadable. */
 export function nodeFromRow(row: NodeRow, secrets: SecretBox): Node {
-  const open = (column: string, sealed: string) => secrets.open(sealed, `pub_event_node.${column}:${row.node_code}`);
+  const open = (column: string, text: string) => opened(secrets, text, `pub_event_node.${column}:${row.node_code}`);
   return {
     nodeCode: row.node_code,
     nodeName: row.node_name,
@@ -88,7 +92,9 @@ export function eventTypeFromRow(row: EventTypeRow): EventType {
 
 /** Headers are sealed as well: they are where receivers expect their API keys. */
 export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerRow {
-  const seal = (column: string, text: string) => secrets.seal(text, `pub_eventlistener.${column}:${listener.id}`);
+  const { headers } = listener;
+  const seal = (column: string, secret: string | UnreadableSecret) =>
+    sealed(secrets, secret, `pub_eventlistener.${column}:${listener.id}`);
   return {
     id: listener.id,
     event_type_id: listener.eventTypeId,
@@ -105,7 +111,7 @@ export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerR
     event_filter: listener.filter,
     format: listener.format,
     method: listener.method,
-    headers: seal('headers', JSON.stringify(listener.headers)),
+    headers: seal('headers', isUnreadable(headers) ? headers : JSON.stringify(headers)),
     timeout_ms: listener.timeoutMs,
     secret: listener.secret === null ? null : seal('secret', listener.secret),
     fields_as_headers: listener.fieldsAsHeaders,
@@ -115,9 +121,10 @@ export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerR
   };
 }
 
-/** @throws CONFIG_INVALID when the master key is not the one that sealed the row. */
+/** What does not open under the master key holds nothing else up: it comes as unreadable. */
 export function listenerFromRow(row: ListenerRow, secrets: SecretBox): Listener {
-  const open = (column: string, sealed: string) => secrets.open(sealed, `pub_eventlistener.${column}:${row.id}`);
+  const open = (column: string, text: string) => opened(secrets, text, `pub_eventlistener.${column}:${row.id}`);
+  const headers = open('headers', row.headers);
   return {
     id: row.id,
     eventTypeId: row.event_type_id,
@@ -134,7 +141,7 @@ export function listenerFromRow(row: ListenerRow, secrets: SecretBox): Listener 
     filter: row.event_filter,
     format: row.format as ListenerFormat,
     method: row.method as Listener['method'],
-    headers: JSON.parse(open('headers', row.headers)) as Record<string, string>,
+    headers: isUnreadable(headers) ? headers : (JSON.parse(headers) as Record<string, string>),
     timeoutMs: row.timeout_ms,
     secret: row.secret === null ? null : open('secret', row.secret),
     fieldsAsHeaders: row.fields_as_headers,
@@ -174,4 +181,17 @@ export function revisionFromRow(row: RevisionRow): ListenerRevision {
     tenantCode: row.tenant_code,
     filter: row.event_filter,
   };
+}
+
+function sealed(secrets: SecretBox, secret: string | UnreadableSecret, context: string): string {
+  return isUnreadable(secret) ? secret.unreadable.sealed : secrets.seal(secret, context);
+}
+
+function opened(secrets: SecretBox, text: string, context: string): string | UnreadableSecret {
+  try {
+    return secrets.open(text, context);
+  } catch (error) {
+    if (!hasCode(error, 'CONFIG_INVALID')) throw error;
+    return { unreadable: { sealed: text, why: error.message } };
+  }
 }

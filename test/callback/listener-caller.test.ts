@@ -127,6 +127,21 @@ describe('what a listener receives', () => {
     expect(stub.calls()[0]!.headers['sign']).not.toBe(stub.calls()[1]!.headers['sign']);
   });
 
+  it('is nothing when a secret cannot be read: no call goes out unsigned', async () => {
+    const unreadable = { unreadable: { sealed: 'x', why: 'it was changed' } };
+    const answers = [
+      await call({}, { clientKey: unreadable }),
+      await call({ headers: unreadable }),
+      await call({ secret: unreadable }),
+    ];
+    expect(answers.map(({ kind, status, error }) => [kind, status, error])).toEqual([
+      ['refused', null, expect.stringMatching(/clientKey of node A cannot be decrypted/)],
+      ['refused', null, expect.stringMatching(/headers: cannot be decrypted/)],
+      ['refused', null, expect.stringMatching(/secret: cannot be decrypted/)],
+    ]);
+    expect(stub.calls()).toEqual([]);
+  });
+
   it('has the fields as headers when the listener wants them, in ASCII', async () => {
     const chinese = anEvent(EVENT_ID, { tenantCode: '租户', userObject: Buffer.from('{\n  "name": "测试"\n}') });
     const listener = aListener('L', { url: stub.url('/l'), fieldsAsHeaders: true, headers: { userObject: 'mine' } });

@@ -36,10 +36,36 @@ describe('/readyz', () => {
   });
 
   it('names a registry that cannot be read although the database answers', async () => {
-    kit.surroundings.registryStale = true;
-    expect((await get('/readyz')).body).toEqual({ status: 'degraded', degraded: ['registry'] });
+    kit.surroundings.registryProblem = 'a table is missing';
+    expect((await get('/readyz')).body).toEqual({
+      status: 'degraded',
+      degraded: ['registry'],
+      reasons: ['the registry stays at version 1: a table is missing'],
+    });
     kit.surroundings.databaseUp = false;
     expect((await get('/readyz')).body).toEqual({ status: 'degraded', degraded: ['database'] });
+  });
+
+  it('names secrets that cannot be read', async () => {
+    kit.surroundings.unreadableSecrets = 2;
+    const { status, body } = await get('/readyz');
+    expect([status, body]).toEqual([
+      200,
+      { status: 'degraded', degraded: ['secrets'], reasons: [expect.stringContaining('cannot be decrypted: 2')] },
+    ]);
+  });
+
+  it('says why the registry was never loaded, although the database answers', async () => {
+    Object.assign(kit.surroundings, { registryVersion: null, registryProblem: 'it needs another master key' });
+    const { status, body } = await get('/readyz');
+    expect([status, body]).toEqual([
+      503,
+      {
+        status: 'unavailable',
+        degraded: [],
+        reasons: ['the registry was not loaded yet: it needs another master key'],
+      },
+    ]);
   });
 
   it('is 503 with the reasons otherwise', async () => {
@@ -109,6 +135,9 @@ describe('/metrics', () => {
     expect(await metric('broker_connected')).toBe(1);
     expect(await metric('database_up')).toBe(1);
     expect(await metric('circuit_breakers_open')).toBe(2);
+    expect(await metric('registry_version')).toBe(kit.registry.current().version);
+    expect(await metric('registry_check_age_seconds')).toBe(0.5);
+    expect(await metric('unreadable_secrets')).toBe(0);
     kit.depths.set('journal', 0);
     expect(await metric('journal_lag_seconds')).toBe(0);
   });

@@ -369,3 +369,20 @@ describe('every write of the registry', () => {
     expect(kit.store.data.version).toBe(version);
   });
 });
+
+describe('secrets that do not open', () => {
+  it('are named, and neither shown nor hidden behind a mask that says nothing', async () => {
+    const unreadable = { unreadable: { sealed: 'as-it-stands', why: 'it was changed' } };
+    const listener = await aListener();
+    Object.assign(kit.store.data.nodes[0]!, { appKey: unreadable, previousAppKey: unreadable });
+    Object.assign(kit.store.data.listeners[0]!, { headers: unreadable });
+    kit.store.data.version += 1;
+    const node = await kit.api('get', '/nodes/A');
+    expect([node.status, node.body.unreadable]).toEqual([200, ['appKey', 'previousAppKey']]);
+    const shown = await kit.api('get', `/listeners/${listener.id}`);
+    expect([shown.status, shown.body.unreadable, shown.body.headers]).toEqual([200, ['headers'], {}]);
+    expect(node.text + shown.text).not.toContain('as-it-stands');
+    const mended = await kit.api('patch', `/listeners/${listener.id}`, { body: { headers: { 'X-A': 'b' } } });
+    expect([mended.status, mended.body.unreadable, mended.body.headers]).toEqual([200, undefined, { 'X-A': 'b' }]);
+  });
+});

@@ -67,7 +67,8 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const surroundings: Surroundings = {
     broker: { ready: true, blocked: false, problem: null, unconfirmedQueues: [] },
     registryVersion: 1,
-    registryStale: false,
+    registryProblem: null,
+    unreadableSecrets: 0,
     databaseUp: true,
     journalLagging: false,
     stopping: false,
@@ -91,6 +92,8 @@ export async function aManagementApp(): Promise<ManagementKit> {
   metrics.observe({
     broker,
     snapshot: () => kit.registry.current(),
+    registryCheckedAt: () => clock.now() - 500,
+    unreadableSecrets: () => surroundings.unreadableSecrets,
     journal,
     isDatabaseUp: () => surroundings.databaseUp,
     openCircuitBreakers: () => 2,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseTime } from '../../core/deliver-at.js';
 import { isUuid } from '../../core/ids.js';
 import type { JsonValue } from '../../core/model.js';
+import type { UnreadablePlace } from '../../core/unreadable-secret.js';
 
 /*
  * Bounds of what is registered are checked by the core, which owns the rules; the schemas here check types and describe
@@ -43,6 +44,17 @@ export const givenTime = z
 
 /** `true` or `false` in a query. */
 export const givenFlag = z.enum(['true', 'false']).transform((given) => given === 'true');
+
+/** In an answer about something with secrets. */
+export const unreadable = z
+  .array(z.string())
+  .optional()
+  .meta({ description: 'fields that do not open under the master key and are of no use until they are given anew' });
+
+/** The `unreadable` of an answer; left out when there is nothing to say. */
+export function unreadableFields(places: UnreadablePlace[]): { unreadable?: string[] } {
+  return places.length === 0 ? {} : { unreadable: places.map((place) => place.field) };
+}
 
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString();

@@ -20,7 +20,7 @@ export function healthRoutes({ readiness, metrics }: HealthDeps): Router {
   router.get('/readyz', (_req, res) => {
     const { ready, degraded, reasons } = readiness();
     const status = ready ? (degraded.length === 0 ? 'ready' : 'degraded') : 'unavailable';
-    res.status(ready ? 200 : 503).json({ status, degraded, ...(ready ? {} : { reasons }) });
+    res.status(ready ? 200 : 503).json({ status, degraded, ...(reasons.length === 0 ? {} : { reasons }) });
   });
   router.get('/metrics', async (_req, res) => {
     const text = await metrics.render();

@@ -18,7 +18,8 @@ import {
   TIMEOUT_MS,
   URL_LENGTH,
 } from '../../core/registry-limits.js';
-import { isoTime, jsonObject, text, time, uuid, whole } from './fields.js';
+import { isUnreadable, unreadableOfListener } from '../../core/unreadable-secret.js';
+import { isoTime, jsonObject, text, time, unreadable, unreadableFields, uuid, whole } from './fields.js';
 
 const retryFields = {
   strategy: z.enum(['default', 'loop', 'none']),
@@ -83,6 +84,7 @@ export const listener = z
       .nullable()
       .meta({ description: `${MASK}, or null when there is none` }),
     retry: z.object(retryFields).meta({ id: 'RetryPolicy' }),
+    unreadable,
     version: z.int(),
     lastTime: time,
   })
@@ -92,7 +94,8 @@ export const listener = z
 export function listenerView(one: Listener): z.infer<typeof listener> {
   return {
     ...one,
-    headers: maskHeaders(one.headers),
+    ...unreadableFields(unreadableOfListener(one)),
+    headers: isUnreadable(one.headers) ? {} : maskHeaders(one.headers),
     secret: one.secret === null ? null : MASK,
     lastTime: isoTime(one.lastTime),
   };

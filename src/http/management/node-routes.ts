@@ -13,8 +13,9 @@ import {
   NOTE_LENGTH,
   RATE,
 } from '../../core/registry-limits.js';
+import { unreadableOfNode } from '../../core/unreadable-secret.js';
 import type { ManagementDeps } from './dependencies.js';
-import { givenFlag, isoTime, isoTimeOrNull, text, time, whole } from './fields.js';
+import { givenFlag, isoTime, isoTimeOrNull, text, time, unreadable, unreadableFields, whole } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
 
@@ -50,6 +51,7 @@ const node = z
     appKey: masked,
     previousAppKeyExpiresAt: time.nullable().meta({ description: 'until when the key before the rotation is good' }),
     clientKey: masked.nullable(),
+    unreadable,
     version: z.int(),
     lastTime: time,
   })
@@ -106,7 +108,7 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       errors: ['CONFLICT'],
       async handle({ body, actor }) {
         const saved = await admin.nodes.create(actor, body);
-        return { ...savedNodeView(saved), appKey: saved.node.appKey };
+        return { ...savedNodeView(saved), appKey: saved.appKey };
       },
     }),
     defineRoute({
@@ -175,7 +177,7 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       errors: ['NOT_FOUND', 'CONFLICT'],
       async handle({ params: { nodeCode: code }, body, expectedVersion, actor }) {
         const saved = await admin.nodes.rotateKey(actor, { nodeCode: code, expectedVersion }, body);
-        return { ...savedNodeView(saved), appKey: saved.node.appKey };
+        return { ...savedNodeView(saved), appKey: saved.appKey };
       },
     }),
   ];
@@ -185,6 +187,7 @@ function nodeView(one: Node): z.infer<typeof node> {
   const { previousAppKey: _, previousAppKeyExpiresAt, appKey: __, clientKey, lastTime, ...open } = one;
   return {
     ...open,
+    ...unreadableFields(unreadableOfNode(one)),
     appKey: MASK,
     previousAppKeyExpiresAt: isoTimeOrNull(previousAppKeyExpiresAt),
     clientKey: clientKey === null ? null : MASK,
