@@ -156,5 +156,8 @@ function revisionTable(columns: Columns): TableShape {
 }
 
 function registryTable(columns: Columns): TableShape {
-  return { name: 'pub_registry', columns: { id: primary(columns.int()), version: columns.time() } };
+  return {
+    name: 'pub_registry',
+    columns: { id: primary(columns.int()), version: columns.time(), key_check: nullable(columns.longText()) },
+  };
 }

@@ -1,14 +1,17 @@
 import type { EntityManager } from 'typeorm';
-import { EventCenterError } from '../core/errors.js';
+import { EventCenterError, hasCode } from '../core/errors.js';
 import type { ListenerRevision, RegistryData } from '../core/model.js';
 import type { Actor, Clock, RegistryStore, RegistryWriter } from '../core/ports.js';
 import { uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import { eventTypeFromRow, listenerFromRow, nodeFromRow, revisionFromRow } from './registry-rows.js';
-import type { EventTypeRow, ListenerRow, NodeRow, RevisionRow } from './registry-tables.js';
+import type { EventTypeRow, ListenerRow, NodeRow, RegistryRow, RevisionRow } from './registry-tables.js';
 import { SqlRegistryWriter } from './registry-writer.js';
 import type { SecretBox } from './secrets.js';
 import { execute, rowsOf } from './sql.js';
+
+const KEY_CHECK_TEXT = 'event-center';
+const KEY_CHECK_CONTEXT = 'pub_registry.key_check:1';
 
 export interface RegistryStoreDeps {
   database: Database;
@@ -16,7 +19,10 @@ export interface RegistryStoreDeps {
   clock: Clock;
 }
 
-/** The registry in the database. Reading fails with CONFIG_INVALID when the master key is not the one that sealed it. */
+/**
+ * The registry in the database. Everything but `pruneRevisions` throws CONFIG_INVALID when the master key is not the one
+ * that this database was set up with; a single secret that does not open comes as unreadable.
+ */
 export class SqlRegistryStore implements RegistryStore {
   readonly #deps: RegistryStoreDeps;
 
@@ -25,34 +31,40 @@ export class SqlRegistryStore implements RegistryStore {
   }
 
   readVersion(): Promise<number> {
-    return this.#deps.database.run(readVersion);
+    return this.#deps.database.run(async (manager) => (await this.#readRow(manager)).version);
   }
 
   /** All of one moment: a change that is committed meanwhile is in it as a whole or not at all. */
-  load(): Promise<RegistryData> {
+  async load(): Promise<RegistryData> {
     const { database, secrets } = this.#deps;
-    return database.snapshot(async (manager) => {
+    const { data, hasKeyCheck } = await database.snapshot(async (manager) => {
+      const { version, key_check: keyCheck } = await this.#readRow(manager);
       const nodes = await manager.find<NodeRow>('pub_event_node', { order: { node_code: 'ASC' } });
       const eventTypes = await manager.find<EventTypeRow>('pub_eventtype', { order: { id: 'ASC' } });
       const listeners = await manager.find<ListenerRow>('pub_eventlistener', { order: { id: 'ASC' } });
       const revisions = await manager.find<RevisionRow>('pub_eventlistener_revision', {
         order: { from_version: 'ASC', listener_id: 'ASC' },
       });
-      return {
-        version: await readVersion(manager),
+      const data: RegistryData = {
+        version,
         nodes: nodes.map((row) => nodeFromRow(row, secrets)),
         eventTypes: eventTypes.map(eventTypeFromRow),
         listeners: listeners.map((row) => listenerFromRow(row, secrets)),
         revisions: revisions.map(revisionFromRow),
       };
+      return { data, hasKeyCheck: keyCheck !== null };
     });
+    // From the first look on, so that no process with another key can begin to write.
+    if (!hasKeyCheck) await database.transaction((manager) => this.#writeKeyCheck(manager));
+    return data;
   }
 
   change<T>(actor: Actor, work: (writer: RegistryWriter) => Promise<T>): Promise<{ value: T; version: number }> {
     return this.#deps.database.transaction(async (manager) => {
       // Raising it first locks the row on both databases, so that changes run one after another.
       await execute(manager, 'UPDATE pub_registry SET version = version + 1 WHERE id = 1');
-      const version = await readVersion(manager);
+      const { version, key_check: keyCheck } = await this.#readRow(manager);
+      if (keyCheck === null) await this.#writeKeyCheck(manager);
       const value = await work(new SqlRegistryWriter({ ...this.#deps, manager, version, actor }));
       return { value, version };
     });
@@ -74,11 +86,37 @@ export class SqlRegistryStore implements RegistryStore {
       return rows.map(revisionFromRow);
     });
   }
+
+  /** @throws CONFIG_INVALID when another master key belongs to this database. */
+  async #readRow(manager: EntityManager): Promise<Omit<RegistryRow, 'id'>> {
+    const [row] = await rowsOf<Omit<RegistryRow, 'id'>>(
+      manager,
+      'SELECT version, key_check FROM pub_registry WHERE id = 1',
+    );
+    if (row === undefined)
+      throw new EventCenterError('INTERNAL', 'pub_registry has lost its row: restore it with the last version');
+    if (row.key_check !== null) expectSameKey(this.#deps.secrets, row.key_check);
+    return row;
+  }
+
+  /** The first one writes; whoever comes later has to have the same key. */
+  async #writeKeyCheck(manager: EntityManager): Promise<void> {
+    const check = this.#deps.secrets.seal(KEY_CHECK_TEXT, KEY_CHECK_CONTEXT);
+    await execute(manager, 'UPDATE pub_registry SET key_check = ? WHERE id = 1 AND key_check IS NULL', [check]);
+    await this.#readRow(manager);
+  }
 }
 
-async function readVersion(manager: EntityManager): Promise<number> {
-  const [row] = await rowsOf<{ version: number }>(manager, 'SELECT version FROM pub_registry WHERE id = 1');
-  if (row === undefined)
-    throw new EventCenterError('INTERNAL', 'pub_registry has lost its row: restore it with the last version');
-  return row.version;
+function expectSameKey(secrets: SecretBox, keyCheck: string): void {
+  try {
+    secrets.open(keyCheck, KEY_CHECK_CONTEXT);
+  } catch (error) {
+    if (!hasCode(error, 'CONFIG_INVALID')) throw error;
+    throw new EventCenterError(
+      'CONFIG_INVALID',
+      'this database was set up with another master key (EVENT_CENTER_MASTER_KEY): start with that one. ' +
+        'Where the variable is not set, the key is the file master.key in the data folder: put the former file back. ' +
+        `(${error.message})`,
+    );
+  }
 }

@@ -75,10 +75,14 @@ export interface RevisionRow {
   event_filter: JsonObject | null;
 }
 
-/** The one row, with id 1, that every change of the registry locks. */
+/**
+ * The one row, with id 1, that every change of the registry locks. `key_check` is a text sealed by the master key that
+ * seals all secrets here; null until the first process has written it.
+ */
 export interface RegistryRow {
   id: number;
   version: number;
+  key_check: string | null;
 }
 
 /** Tables of the registry as they are after the last migration. */
@@ -193,5 +197,8 @@ function revisionTable(columns: Columns): TableShape {
 }
 
 function registryTable(columns: Columns): TableShape {
-  return { name: 'pub_registry', columns: { id: primary(columns.int()), version: columns.time() } };
+  return {
+    name: 'pub_registry',
+    columns: { id: primary(columns.int()), version: columns.time(), key_check: nullable(columns.longText()) },
+  };
 }

@@ -38,7 +38,8 @@ export class SecretBox {
   open(sealed: string, context: string): string {
     const [format, keyId, body] = sealed.split('.');
     if (format !== FORMAT || body === undefined) throw unreadable(context, 'its form is not known');
-    if (keyId !== this.#keyId) throw unreadable(context, 'it needs another master key (EVENT_CENTER_MASTER_KEY)');
+    if (keyId !== this.#keyId)
+      throw unreadable(context, `it needs another master key, with the id ${keyId}; the one given has ${this.#keyId}`);
     const bytes = Buffer.from(body, 'base64url');
     try {
       const decipher = createDecipheriv(ALGORITHM, this.#key, bytes.subarray(0, NONCE_BYTES))

@@ -134,6 +134,10 @@ const revision: ListenerRevision = {
   filter: { const: 1 },
 };
 
+const unreadable = (place: string) => ({
+  unreadable: { sealed: expect.any(String), why: expect.stringContaining(place) },
+});
+
 describeEachDatabase('the registry store', (create) => {
   let test: TestDatabase;
   let database: Database;
@@ -234,18 +238,73 @@ describeEachDatabase('the registry store', (create) => {
     expect((await store.load()).nodes.map((node) => node.nodeCode)).toEqual(['A', 'a']);
   });
 
-  it('keeps no secret in clear, and opens none under another key or in another row', async () => {
+  it('keeps no secret in clear', async () => {
     await saveAll();
     const stored = (await tableText('pub_event_node')) + (await tableText('pub_eventlistener'));
     expect(stored).toContain('com.example.Plugin');
     expect(stored).not.toMatch(/in clear/);
+  });
 
-    const other = new SqlRegistryStore({ database, secrets: new SecretBox('f'.repeat(64)), clock });
-    await expect(other.load()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  it('loads a secret that was moved or changed as unreadable, and everything beside it', async () => {
+    await saveAll();
+    for (const statement of [
+      "UPDATE pub_event_node SET client_key = app_key WHERE node_code = 'A'",
+      "UPDATE pub_event_node SET app_key = 'v1.nothing', previous_app_key = '' WHERE node_code = 'a.b_C-1'",
+      "UPDATE pub_eventlistener SET secret = headers, headers = 'x' WHERE secret IS NOT NULL",
+    ]) {
+      await database.run((manager) => manager.query(statement));
+    }
+    const { nodes, listeners } = await store.load();
+    expect(nodes).toEqual([
+      { ...plainNode, clientKey: unreadable('pub_event_node.client_key:A') },
+      {
+        ...fullNode,
+        appKey: unreadable('pub_event_node.app_key:a.b_C-1'),
+        previousAppKey: unreadable('pub_event_node.previous_app_key:a.b_C-1'),
+      },
+    ]);
+    expect(listeners).toEqual([
+      plainListener,
+      {
+        ...fullListener,
+        headers: unreadable(`pub_eventlistener.headers:${fullListener.id}`),
+        secret: unreadable(`pub_eventlistener.secret:${fullListener.id}`),
+      },
+    ]);
+  });
+
+  it('keeps an unreadable secret as it stands, beside what was changed', async () => {
+    await saveAll();
     await database.run((manager) =>
-      manager.query("UPDATE pub_event_node SET client_key = app_key WHERE node_code = 'A'"),
+      manager.query("UPDATE pub_event_node SET app_key = 'v1.x.y' WHERE node_code = 'A'"),
     );
-    await expect(store.load()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+    await store.change(actor, async (writer) => {
+      await writer.saveNode({ ...((await writer.findNode('A')) as Node), note: 'changed' });
+    });
+    expect(await tableText('pub_event_node')).toContain('"v1.x.y"');
+    expect((await store.load()).nodes[0]).toMatchObject({ note: 'changed', appKey: { unreadable: {} } });
+  });
+
+  it('refuses every other master key from the first look on, without a change', async () => {
+    await store.load();
+    const other = new SqlRegistryStore({ database, secrets: new SecretBox('f'.repeat(64)), clock });
+    const refusal = { code: 'CONFIG_INVALID', message: expect.stringContaining('EVENT_CENTER_MASTER_KEY') };
+    await expect(other.load()).rejects.toMatchObject(refusal);
+    await expect(other.readVersion()).rejects.toMatchObject(refusal);
+    await expect(other.change(actor, (writer) => writer.saveNode(plainNode))).rejects.toMatchObject(refusal);
+    expect(await store.load()).toMatchObject({ version: 0, nodes: [] });
+  });
+
+  it('lets one of several first processes decide which master key it is', async () => {
+    const masters = ['a', 'b', 'c', 'd'];
+    const looks = await Promise.allSettled(
+      masters.map(async (digit) => {
+        const secrets = new SecretBox(digit.repeat(64));
+        const registry = new SqlRegistryStore({ database: await test.openMigrated(), secrets, clock });
+        await (digit < 'c' ? registry.load() : registry.change(actor, (writer) => writer.saveNode(plainNode)));
+      }),
+    );
+    expect(looks.map((look) => look.status).sort()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
   });
 
   it('runs changes of several processes one after another, with versions 1 to n', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CentreClient } from '../support/centre-client.js';
@@ -184,6 +184,31 @@ describe.each(SURROUNDINGS)('a first start on %s', (kind) => {
       expect([code, stderr]).toEqual([1, expect.stringContaining('another master key (EVENT_CENTER_MASTER_KEY)')]);
     } finally {
       await surroundings.remove();
+    }
+  });
+});
+
+describe('a start on the embedded broker and SQLite whose master key was lost', () => {
+  it('is refused instead of going on with another one, until the key is back', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'event-center-flow-'));
+    const file = join(dataDir, 'master.key');
+    const start = () =>
+      startCentreProcess({
+        environment: { EVENT_CENTER_MASTER_KEY: '' },
+        dataDir,
+        logFile: join(dataDir, 'centre.log'),
+      });
+    try {
+      expect(await (await start()).stop()).toBe(0);
+      const key = readFileSync(file);
+      rmSync(file);
+      const refused = await runCentre(['serve'], { EVENT_CENTER_DATA_DIR: dataDir, EVENT_CENTER_PORT: '0' });
+      expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('the file master.key')]);
+      expect(refused.stderr).not.toMatch(STACK);
+      writeFileSync(file, key);
+      expect(await (await start()).stop()).toBe(0);
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true });
     }
   });
 });
