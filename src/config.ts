@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { z } from 'zod';
 import { configSchema, MASTER_KEY_RULE } from './config-schema.js';
-import { EventCenterError } from './core/errors.js';
+import { EventCenterError, type FieldError } from './core/errors.js';
+import { ruleOfIssue } from './core/schema-issue.js';
 
 type ParsedConfig = z.infer<typeof configSchema>;
 
@@ -20,6 +21,8 @@ const ENVIRONMENT_ALIASES: Record<string, string> = {
 
 /** Variables of the tests and benchmarks, which are no options and no mistakes either. */
 const OTHER_VARIABLES = /^EVENT_CENTER_(TEST|BENCH)_/;
+
+const NO_SUCH_OPTION = 'there is no such option';
 
 /** Where a config file is named. */
 const CONFIG_FILE_VARIABLE = 'EVENT_CENTER_CONFIG';
@@ -64,13 +67,16 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, file?: 
   const unknown = Object.keys(environment).filter(
     (name) => name.startsWith('EVENT_CENTER_') && !known.has(name) && !OTHER_VARIABLES.test(name),
   );
-  const parsed = configSchema.safeParse(merged);
-  const fields = parsed.success
-    ? []
-    : parsed.error.issues.map((issue) => ({ path: namedWithVariable(issue.path), message: issue.message }));
-  for (const name of unknown) fields.push({ path: name, message: 'there is no such option' });
+  const parsed = configSchema.safeParse(merged, { error: ruleOfIssue });
+  const fields = parsed.success ? [] : parsed.error.issues.flatMap(fieldsOf);
+  for (const name of unknown) fields.push({ path: name, message: NO_SUCH_OPTION });
   if (!parsed.success || fields.length > 0) throw invalidConfig(fields);
   return complete(parsed.data);
+}
+
+function fieldsOf(issue: z.core.$ZodIssue): FieldError[] {
+  if (issue.code !== 'unrecognized_keys') return [{ path: namedWithVariable(issue.path), message: issue.message }];
+  return issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: NO_SUCH_OPTION }));
 }
 
 /** `http.port (EVENT_CENTER_PORT)`; a section or an unknown place has no variable. */
@@ -97,7 +103,7 @@ function complete(parsed: ParsedConfig): Config {
   return { ...parsed, database: { ...parsed.database, url, autoMigrate: parsed.database.autoMigrate ?? sqlite } };
 }
 
-function invalidConfig(fields: { path: string; message: string }[]): EventCenterError {
+function invalidConfig(fields: FieldError[]): EventCenterError {
   const lines = fields.map((field) => `  ${field.path}: ${field.message}`);
   return new EventCenterError('CONFIG_INVALID', `the configuration is wrong:\n${lines.join('\n')}`, { fields });
 }

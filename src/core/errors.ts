@@ -78,7 +78,13 @@ export class EventCenterError extends Error {
 
 /** An `INVALID_PARAM` about one field. */
 export function invalidField(path: string, rule: string): EventCenterError {
-  return new EventCenterError('INVALID_PARAM', `${path}: ${rule}`, { fields: [{ path, message: rule }] });
+  return invalidFields([{ path, message: rule }]);
+}
+
+/** An `INVALID_PARAM` that names all `fields`. */
+export function invalidFields(fields: FieldError[]): EventCenterError {
+  const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
+  return new EventCenterError('INVALID_PARAM', message, { fields });
 }
 
 /** Whether `error` is an EventCenterError with `code`. */

@@ -1,4 +1,4 @@
-import { EventCenterError, type FieldError } from './errors.js';
+import { invalidFields, type FieldError } from './errors.js';
 
 /** Collects all fields that are wrong, so that one answer names them all. */
 export class FieldProblems {
@@ -16,9 +16,7 @@ export class FieldProblems {
 
   /** @throws INVALID_PARAM naming every field noted so far. */
   throwIfAny(): void {
-    if (this.#fields.length === 0) return;
-    const message = this.#fields.map((field) => `${field.path}: ${field.message}`).join('; ');
-    throw new EventCenterError('INVALID_PARAM', message, { fields: this.#fields });
+    if (this.#fields.length > 0) throw invalidFields(this.#fields);
   }
 }
 

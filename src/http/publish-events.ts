@@ -2,11 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Response, type Router } from 'express';
 import { z } from 'zod';
 import type { Acceptor } from '../core/accept.js';
-import { EventCenterError, invalidField, type FieldError } from '../core/errors.js';
+import { EventCenterError, invalidField, invalidFields, type FieldError } from '../core/errors.js';
 import { BUILT_IN_NODE_CODE } from '../core/model.js';
 import type { Actor } from '../core/ports.js';
 import type { Submission } from '../core/submission.js';
-import { readFields } from './management/read-fields.js';
+import { readFields } from './read-fields.js';
 import { readEventTexts, type EventText } from './user-object-text.js';
 
 /** The most events in one call. */
@@ -190,11 +190,6 @@ function payloadText(userObject: unknown, text: EventText): string | null {
   if (typeof userObject !== 'string') return text.userObject;
   if (LONE_SURROGATE.test(userObject)) throw invalidField('userObject', 'expected text that can be written as UTF-8');
   return userObject;
-}
-
-function invalidFields(fields: FieldError[]): EventCenterError {
-  const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
-  return new EventCenterError('INVALID_PARAM', message, { fields });
 }
 
 function refusedItem(error: unknown): Item {

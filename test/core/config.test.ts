@@ -122,7 +122,7 @@ describe('reading the configuration', () => {
       'database.url (EVENT_CENTER_DATABASE_URL): expected sqlite:<file> or mysql://',
     ],
     ['EVENT_CENTER_MASTER_KEY', 'short', 'masterKey (EVENT_CENTER_MASTER_KEY): expected 64 hexadecimal digits'],
-    ['EVENT_CENTER_ROLE', 'both', 'role (EVENT_CENTER_ROLE): '],
+    ['EVENT_CENTER_ROLE', 'both', 'role (EVENT_CENTER_ROLE): expected one of api, worker, all, found "both"'],
     ['EVENT_CENTER_PORTT', '80', 'EVENT_CENTER_PORTT: there is no such option'],
   ])('refuses %s=%s and names option, rule and variable', (name, value, message) => {
     const error = refusal({ [name]: value });
@@ -145,8 +145,11 @@ describe('reading the configuration', () => {
   });
 
   it.each([
-    ['http:\n  prt: 1\n', 'http: Unrecognized key: "prt"'],
-    ['hppt:\n  port: 1\n', 'Unrecognized key: "hppt"'],
+    ['http:\n  prt: 1\n', '  http.prt: there is no such option'],
+    ['hppt:\n  port: 1\n', '  hppt: there is no such option'],
+    ['http:\n', 'http: expected object, found null'],
+    ['dataDir: ""\n', 'dataDir (EVENT_CENTER_DATA_DIR): expected at least 1 characters, found 0'],
+    ['dataDir: 7\n', 'dataDir (EVENT_CENTER_DATA_DIR): expected string, found number'],
     ['http:\n  port:\n', 'http.port (EVENT_CENTER_PORT): expected a whole number'],
     ['- http\n', 'expected sections and options'],
     ['http: {\n', 'expected YAML'],

@@ -89,11 +89,16 @@ describe('/nodes', () => {
   });
 
   it.each<[object, string, string]>([
-    [{}, 'nodeCode', 'required: expected string'],
+    [{}, 'nodeCode', 'is required (expected string)'],
     [{ nodeCode: 7 }, 'nodeCode', 'expected string, found number'],
     [{ nodeCode: 'a b' }, 'nodeCode', 'expected 1 to 40 of A-Z a-z 0-9 . _ - (and not just . or ..)'],
     [{ nodeCode: 'A', colour: 1 }, 'colour', 'there is no such field'],
-    [{ nodeCode: 'A', algorithm: 'HmacMD5' }, 'algorithm', expect.stringContaining('HmacSHA256')],
+    [
+      { nodeCode: 'A', algorithm: 'HmacMD5' },
+      'algorithm',
+      expect.stringMatching(/^expected one of HmacSHA1, .*, found "HmacMD5"$/),
+    ],
+    [{ nodeCode: 'A', concurrency: 1.5 }, 'concurrency', 'expected whole number, found 1.5'],
     [{ nodeCode: 'A', enabled: 'Y' }, 'enabled', 'expected boolean, found string'],
     [{ nodeCode: 'A', concurrency: 0 }, 'concurrency', 'expected a whole number from 1 to 1000, found 0'],
     [[], 'body', 'expected object, found array'],
@@ -101,6 +106,16 @@ describe('/nodes', () => {
     const res = await kit.api('post', '/nodes', { body });
     expect([res.status, res.body.code, res.body.errors]).toEqual([422, 'INVALID_PARAM', [{ path, message }]]);
     expect(kit.store.data.version).toBe(0);
+  });
+
+  it.each([
+    ['limit=0', 'expected at least 1, found 0'],
+    ['limit=501', 'expected at most 500, found 501'],
+    ['limit=many', 'expected number, found NaN'],
+    ['limit=1.5', 'expected whole number, found 1.5'],
+  ])('refuses the page ?%s', async (query, message) => {
+    const { status, body } = await kit.api('get', `/nodes?${query}`);
+    expect([status, body.errors]).toEqual([422, [{ path: 'limit', message }]]);
   });
 
   it('says of fixed fields where they can be changed', async () => {

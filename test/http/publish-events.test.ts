@@ -81,6 +81,20 @@ describe('POST /api/v1/events', () => {
     expect(setting.log.lines.map((line) => [line.event, line.fields['code']])).toEqual([['event.refused', code]]);
   });
 
+  it.each<[object, string, string]>([
+    [{ sourceId: undefined }, 'sourceId', 'is required (expected string)'],
+    [{ sourceId: '' }, 'sourceId', 'expected at least 1 characters, found 0'],
+    [{ eventType: 'x'.repeat(41) }, 'eventType', 'expected at most 40 characters, found 41'],
+    [{ eventType: null }, 'eventType', 'expected string, found null'],
+    [{ deliverAt: 1.5 }, 'deliverAt', 'expected string or whole number, found 1.5'],
+    [{ deliverAt: true }, 'deliverAt', 'expected string or number, found boolean'],
+    [{ deliverAt: '\ud800' }, 'deliverAt', 'expected text that can be written as UTF-8'],
+    [{ tenant: 't' }, 'tenant', 'there is no such field'],
+  ])('says of %j at %s what is wrong', async (over, path, message) => {
+    const { publish } = newSetting();
+    expect((await publish({ ...EVENT, ...over })).body.errors).toEqual([{ path, message }]);
+  });
+
   it('refuses what the signed route refuses, with the status of the management API', async () => {
     const { setting, publish } = newSetting({ schema: { type: 'object' } });
     expect((await publish({ ...EVENT, eventType: 'NONE' })).body.code).toBe('UNKNOWN_EVENT_TYPE');

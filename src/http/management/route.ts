@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { EventCenterError, type ErrorCode, type FieldError } from '../../core/errors.js';
+import { invalidFields, type ErrorCode, type FieldError } from '../../core/errors.js';
 import type { Actor, Role } from '../../core/ports.js';
-import { readFields } from './read-fields.js';
+import { readFields } from '../read-fields.js';
 
 /** What a route's code gets: everything checked. */
 export interface RouteInput<P, Q, B> {
@@ -93,10 +93,7 @@ export function defineRoute<
       expectedVersion: versioned ? readIfMatch(raw.ifMatch, fields) : null,
       actor: raw.actor,
     };
-    if (fields.length > 0) {
-      const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
-      throw new EventCenterError('INVALID_PARAM', message, { fields });
-    }
+    if (fields.length > 0) throw invalidFields(fields);
     return handle(input as RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>);
   };
   return { ...rest, params, query, body, bodyOptional, answer, errors, versioned, run };

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import type { FieldError } from '../../core/errors.js';
+import type { FieldError } from '../core/errors.js';
+import { ruleOfIssue } from '../core/schema-issue.js';
 
 interface Reading {
   /** Gets what is wrong. */
@@ -11,7 +12,7 @@ interface Reading {
 
 /** What `schema` makes of `value`, or null after what is wrong was added to `fields`, named as the caller wrote it. */
 export function readFields<T extends z.ZodType>(schema: T, value: unknown, reading: Reading): z.output<T> | null {
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { error: ruleOfIssue });
   if (parsed.success) return parsed.data;
   for (const issue of parsed.error.issues) reading.fields.push(...fieldsOf(issue, reading));
   return null;
@@ -26,17 +27,5 @@ function fieldsOf(issue: z.core.$ZodIssue, { root, fixedFields }: Reading): Fiel
         (path.length === 0 && Object.hasOwn(fixedFields, key) ? fixedFields[key] : null) ?? 'there is no such field',
     }));
   }
-  return [{ path: path.length === 0 ? root : path.join('.'), message: ruleOf(issue) }];
+  return [{ path: path.length === 0 ? root : path.join('.'), message: issue.message }];
 }
-
-function ruleOf(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'invalid_type') return issue.message;
-  const expected = PLAIN_WORDS[issue.expected] ?? issue.expected;
-  const found = /received (.+)$/.exec(issue.message)?.[1];
-  return found === 'undefined'
-    ? `required: expected ${expected}`
-    : `expected ${expected}, found ${found ?? 'another type'}`;
-}
-
-/** What zod calls otherwise than people who write JSON. */
-const PLAIN_WORDS: Record<string, string> = { record: 'object', int: 'whole number' };
