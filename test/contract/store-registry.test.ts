@@ -295,6 +295,16 @@ describeEachDatabase('the registry store', (create) => {
     expect(await store.load()).toMatchObject({ version: 0, nodes: [] });
   });
 
+  it('takes another key once the check was emptied, with every secret unreadable', async () => {
+    await saveAll();
+    await database.run((manager) => manager.query('UPDATE pub_registry SET key_check = NULL'));
+    const other = new SqlRegistryStore({ database, secrets: new SecretBox('f'.repeat(64)), clock });
+    expect((await other.load()).nodes[0]).toEqual({ ...plainNode, appKey: unreadable('pub_event_node.app_key:A') });
+    await other.change(actor, (writer) => writer.saveNode(plainNode));
+    expect((await other.load()).nodes[0]).toEqual(plainNode);
+    await expect(store.load()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+
   it('lets one of several first processes decide which master key it is', async () => {
     const masters = ['a', 'b', 'c', 'd'];
     const looks = await Promise.allSettled(
