@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { FieldProblems } from './field-problems.js';
+import type { Node, PreviousKey } from './model.js';
 import { KEY_LENGTH, MASK } from './registry-limits.js';
+import { isUnreadable } from './unreadable-secret.js';
 
 const GENERATED_BYTES = 20;
 /** A shorter key is accepted, because applications in the field have them, with a warning. */
@@ -29,6 +31,11 @@ export function expectKey(problems: FieldProblems, path: string, key: string): v
   }
   problems.expect(key.length <= KEY_LENGTH, path, `expected at most ${KEY_LENGTH} characters, found ${key.length}`);
   problems.expect(decodedKeyLength(key) > 0, path, 'expected Base64 text that decodes to at least one byte');
+}
+
+/** The earlier keys of a node that are still good, the newest first; none when they cannot be read. */
+export function livePreviousKeys({ previousKeys }: Pick<Node, 'previousKeys'>, now: number): PreviousKey[] {
+  return isUnreadable(previousKeys) ? [] : previousKeys.filter(({ expiresAt }) => now < expiresAt);
 }
 
 /** A warning when a key is so short that it can be guessed, else null. Never tells the key. */

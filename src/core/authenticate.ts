@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { livePreviousKeys } from './app-key.js';
 import { EventCenterError } from './errors.js';
 import { BUILT_IN_NODE_CODE, type Node, type SignatureAlgorithm, type UnreadableSecret } from './model.js';
 import type { Clock } from './ports.js';
@@ -83,8 +84,6 @@ export class Authenticator {
     const isSignedWith = (key: string | UnreadableSecret): boolean =>
       call.isSignedWith(isUnreadable(key) ? this.#dummyKey : key, node.algorithm);
     if (isSignedWith(node.appKey)) return true;
-    const { previousAppKey, previousAppKeyExpiresAt } = node;
-    if (previousAppKey === null || previousAppKeyExpiresAt === null) return false;
-    return this.#deps.clock.now() < previousAppKeyExpiresAt && isSignedWith(previousAppKey);
+    return livePreviousKeys(node, this.#deps.clock.now()).some(({ key }) => isSignedWith(key));
   }
 }

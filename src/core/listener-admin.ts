@@ -12,6 +12,7 @@ import {
   withChanges,
   type Changes,
   type ExpectedVersion,
+  type OrDefault,
   type RegistryAdminDeps,
 } from './registry-change.js';
 import { DEFAULT_TIMEOUT_MS } from './registry-limits.js';
@@ -21,13 +22,24 @@ import { delaySteps, MAX_DELAY_STEPS } from './topology.js';
 /** What of a listener can be changed. Node, event type and kind cannot: its deliveries stand under them. */
 type ListenerFields = Omit<
   Listener,
-  'id' | 'eventTypeId' | 'nodeCode' | 'format' | 'headers' | 'secret' | 'retry' | 'version' | 'lastTime'
-> & { headers: Record<string, string>; secret: string | null };
+  'id' | 'eventTypeId' | 'nodeCode' | 'format' | 'secret' | 'retry' | 'version' | 'lastTime' | keyof ListenerDefaults
+> &
+  OrDefault<ListenerDefaults> & { secret: string | null };
 
-/** `retry` and `headers` replace what was there as a whole; a retry policy's missing fields are their defaults. */
+/** What of a listener can be set back to a default by null, beside `format` and `retry`. */
+interface ListenerDefaults {
+  method: Listener['method'];
+  headers: Record<string, string>;
+  timeoutMs: number;
+}
+
+/**
+ * `retry` and `headers` replace what was there as a whole; a retry policy's missing fields are their defaults, and null is
+ * the default of the whole.
+ */
 export interface ListenerChanges extends Changes<ListenerFields> {
-  format?: string | undefined;
-  retry?: Changes<RetryPolicy> | undefined;
+  format?: string | null | undefined;
+  retry?: Changes<RetryPolicy> | null | undefined;
 }
 
 export interface NewListener extends ListenerChanges {
@@ -44,7 +56,9 @@ export interface ListenerRef {
   expectedVersion: ExpectedVersion;
 }
 
+const DEFAULT_FORMAT = 'iuap';
 const DEFAULT_RETRY: RetryPolicy = { strategy: 'default', maxAttempts: null, delaysMs: null };
+const DEFAULTS: ListenerDefaults = { method: 'POST', headers: {}, timeoutMs: DEFAULT_TIMEOUT_MS };
 
 /** Registers listeners (`pub_eventlistener`). */
 export class ListenerAdmin {
@@ -138,17 +152,15 @@ export class ListenerAdmin {
       enabled: true,
       tenantCode: null,
       filter: null,
-      format: checkFormat(format ?? 'iuap'),
-      method: 'POST',
-      headers: {},
-      timeoutMs: DEFAULT_TIMEOUT_MS,
+      format: checkFormat(format ?? DEFAULT_FORMAT),
+      ...DEFAULTS,
       secret: null,
       fieldsAsHeaders: false,
       retry: withChanges(DEFAULT_RETRY, retry ?? {}),
       version: 1,
       lastTime: now,
     };
-    const listener = withChanges(blank, fields);
+    const listener = withChanges(blank, fields, DEFAULTS);
     checkListener(listener, this.#deps.schemas);
     expectPlace(listener, siblings);
     await this.#expectDelaySteps(reads, listener);
@@ -163,9 +175,9 @@ export class ListenerAdmin {
     const current = await findListener(reads, ref);
     const { format, retry, ...fields } = changes;
     const next: Listener = {
-      ...withChanges(current, fields),
-      format: format === undefined ? current.format : checkFormat(format),
-      retry: retry === undefined ? current.retry : withChanges(DEFAULT_RETRY, retry),
+      ...withChanges(current, fields, DEFAULTS),
+      format: format === undefined ? current.format : checkFormat(format ?? DEFAULT_FORMAT),
+      retry: retry === undefined ? current.retry : withChanges(DEFAULT_RETRY, retry ?? {}),
       version: current.version + 1,
       lastTime: this.#deps.clock.now(),
     };

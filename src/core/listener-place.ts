@@ -28,10 +28,12 @@ export function expectPlace(listener: Listener, siblings: Listener[]): void {
   }
 }
 
-/** One more than the highest `operIndex`, beginning with 1. @throws INVALID_PARAM when there is none. */
+/** The `operIndex` of a listener that names none: one more than the highest, or else the lowest free one; from 1 on. */
 export function nextOperIndex(siblings: Listener[]): number {
-  const next = siblings.reduce((highest, sibling) => Math.max(highest, sibling.operIndex), 0) + 1;
-  if (next > OPER_INDEX.max) throw invalidField('operIndex', 'the highest number is taken; name a free one');
+  const taken = new Set(siblings.map((sibling) => sibling.operIndex));
+  const highest = Math.max(0, ...taken);
+  let next = highest < OPER_INDEX.max ? highest + 1 : 1;
+  while (taken.has(next)) next += 1;
   return next;
 }
 

@@ -19,7 +19,8 @@ export function maskSecrets(asked: object): JsonObject {
   const masked: JsonObject = {};
   for (const [field, value] of Object.entries(asked) as [string, JsonValue | undefined][]) {
     if (value === undefined) continue;
-    if (SECRET_FIELDS.has(field)) masked[field] = value === null ? null : MASK;
+    if (value === null) masked[field] = null;
+    else if (SECRET_FIELDS.has(field)) masked[field] = MASK;
     else if (field === 'headers') masked[field] = maskHeaders(value as Record<string, string>);
     else masked[field] = value;
   }

@@ -28,6 +28,12 @@ export interface UnreadableSecret {
   };
 }
 
+/** A key that was rotated away. */
+export interface PreviousKey {
+  key: string;
+  expiresAt: number;
+}
+
 /** An application that sends or receives events (`pub_event_node`). Keys are in clear text in memory only. */
 export interface Node {
   nodeCode: string;
@@ -35,9 +41,8 @@ export interface Node {
   note: string | null;
   /** The key with which the node signs what it sends. */
   appKey: string | UnreadableSecret;
-  /** The key before the last rotation, good until `previousAppKeyExpiresAt`. */
-  previousAppKey: string | UnreadableSecret | null;
-  previousAppKeyExpiresAt: number | null;
+  /** The keys before the last rotations, the newest first; each is good until its own time. */
+  previousKeys: PreviousKey[] | UnreadableSecret;
   /** The key with which the centre signs callbacks to the node; null sends them unsigned. */
   clientKey: string | UnreadableSecret | null;
   algorithm: SignatureAlgorithm;

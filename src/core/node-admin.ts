@@ -1,7 +1,7 @@
-import { expectKey, generateKey, keyWarning } from './app-key.js';
+import { expectKey, generateKey, keyWarning, livePreviousKeys } from './app-key.js';
 import { EventCenterError } from './errors.js';
 import { expectText, expectWhole, FieldProblems } from './field-problems.js';
-import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType, type Node } from './model.js';
+import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType, type Node, type PreviousKey } from './model.js';
 import type { Actor, RegistryWriter } from './ports.js';
 import {
   auditChange,
@@ -13,6 +13,7 @@ import {
   withChanges,
   type Changes,
   type ExpectedVersion,
+  type OrDefault,
   type RegistryAdminDeps,
   type Use,
 } from './registry-change.js';
@@ -24,23 +25,17 @@ import {
   NODE_CODE,
   NODE_CODE_RULE,
   NOTE_LENGTH,
+  PREVIOUS_KEYS,
   RATE,
 } from './registry-limits.js';
 import { isUnreadable } from './unreadable-secret.js';
 
+/** What of a node can be set back to a default. */
+type NodeDefaults = Pick<Node, 'algorithm' | 'contentLength' | 'onExhausted' | 'concurrency'>;
+
 /** What of a node can be changed. */
-type NodeFields = Pick<
-  Node,
-  | 'nodeName'
-  | 'note'
-  | 'algorithm'
-  | 'contentLength'
-  | 'enabled'
-  | 'onExhausted'
-  | 'concurrency'
-  | 'sendRateLimit'
-  | 'deliverRateLimit'
-> & { clientKey: string | null };
+type NodeFields = Pick<Node, 'nodeName' | 'note' | 'enabled' | 'sendRateLimit' | 'deliverRateLimit'> &
+  OrDefault<NodeDefaults> & { clientKey: string | null };
 
 export type NodeChanges = Changes<NodeFields>;
 
@@ -83,20 +78,16 @@ export class NodeAdmin {
       nodeName: null,
       note: null,
       appKey,
-      previousAppKey: null,
-      previousAppKeyExpiresAt: null,
+      previousKeys: [],
       clientKey: null,
-      algorithm: 'HmacSHA1',
-      contentLength: 'exact',
       enabled: true,
-      onExhausted: 'continue',
-      concurrency: this.#deps.defaultConcurrency,
       sendRateLimit: null,
       deliverRateLimit: null,
       version: 1,
       lastTime: now,
+      ...this.#defaults,
     };
-    const node = withChanges(blank, changes);
+    const node = withChanges(blank, changes, this.#defaults);
     checkNode(node, ['appKey', 'clientKey']);
     return changeRegistry(this.#deps, actor, async (writer) => {
       if ((await writer.findNode(nodeCode)) !== null)
@@ -118,7 +109,7 @@ export class NodeAdmin {
   async update(actor: Actor, ref: NodeRef, changes: NodeChanges): Promise<SavedNode> {
     return changeRegistry(this.#deps, actor, async (writer) => {
       const current = await findNode(writer, ref);
-      const node: Node = { ...withChanges(current, changes), ...this.#next(current) };
+      const node: Node = { ...withChanges(current, changes, this.#defaults), ...this.#next(current) };
       checkNode(node, changes.clientKey === undefined ? [] : ['clientKey']);
       await writer.saveNode(node);
       await auditChange(writer, { kind: 'node', id: node.nodeCode }, { action: 'updated', asked: changes });
@@ -127,9 +118,9 @@ export class NodeAdmin {
   }
 
   /**
-   * Gives the node another key; the present one stays good for `graceMs` if it can be read, one from an earlier rotation
-   * ends now.
-   * @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE.
+   * Gives the node another key. The present one stays good for `graceMs` if it can be read, and those from earlier
+   * rotations for what was promised then; with a `graceMs` of 0 all of them end now.
+   * @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE; CONFLICT when there would be too many good keys.
    */
   async rotateKey(
     actor: Actor,
@@ -145,14 +136,8 @@ export class NodeAdmin {
       const current = await findNode(writer, ref);
       if (current.appKey === appKey) throw conflictAt('appKey', 'the node has this key already');
       const next = this.#next(current);
-      const isPreviousGood = graceMs > 0 && !isUnreadable(current.appKey);
-      const node: Node = {
-        ...current,
-        ...next,
-        appKey,
-        previousAppKey: isPreviousGood ? current.appKey : null,
-        previousAppKeyExpiresAt: isPreviousGood ? next.lastTime + graceMs : null,
-      };
+      const previousKeys = keysBefore({ current, appKey, graceMs, now: next.lastTime });
+      const node: Node = { ...current, ...next, appKey, previousKeys };
       await writer.saveNode(node);
       await auditChange(
         writer,
@@ -173,6 +158,15 @@ export class NodeAdmin {
       await writer.deleteNode(nodeCode);
       await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'deleted', asked: {} });
     });
+  }
+
+  get #defaults(): NodeDefaults {
+    return {
+      algorithm: 'HmacSHA1',
+      contentLength: 'exact',
+      onExhausted: 'continue',
+      concurrency: this.#deps.defaultConcurrency,
+    };
   }
 
   #next(current: Node): { version: number; lastTime: number } {
@@ -207,6 +201,22 @@ async function findNode(writer: RegistryWriter, ref: NodeRef): Promise<Node> {
   if (node === null) throw new EventCenterError('NOT_FOUND', `there is no node ${ref.nodeCode}`);
   expectVersion(node, ref.expectedVersion);
   return node;
+}
+
+/** The keys that stay good beside the new one, the newest first. @throws CONFLICT when they are too many. */
+function keysBefore(rotation: { current: Node; appKey: string; graceMs: number; now: number }): PreviousKey[] {
+  const { current, appKey, graceMs, now } = rotation;
+  if (graceMs === 0) return [];
+  const earlier = livePreviousKeys(current, now).filter(({ key }) => key !== appKey);
+  if (isUnreadable(current.appKey)) return earlier;
+  if (earlier.length >= PREVIOUS_KEYS) {
+    const firstEnd = new Date(Math.min(...earlier.map(({ expiresAt }) => expiresAt))).toISOString();
+    throw conflictAt(
+      'graceMs',
+      `the node has ${earlier.length} earlier keys that are still good, one of them until ${firstEnd}: rotate after that, or with 0, which ends all of them at once`,
+    );
+  }
+  return [{ key: current.appKey, expiresAt: now + graceMs }, ...earlier];
 }
 
 function keyWarnings(keys: [path: string, key: string | null][]): string[] {

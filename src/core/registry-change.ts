@@ -26,6 +26,9 @@ export interface RegistryAdminDeps {
 /** Some fields of `T`; `undefined` is the same as absent: leave it as it is. */
 export type Changes<T> = { [K in keyof T]?: T[K] | undefined };
 
+/** `T`, where null is the default of each field. */
+export type OrDefault<T> = { [K in keyof T]: T[K] | null };
+
 /** What a write found and may not overwrite when it has changed: null does not ask. */
 export type ExpectedVersion = number | null;
 
@@ -98,8 +101,10 @@ export function expectUnused(what: string, usedBy: Use[]): void {
   });
 }
 
-/** `current` with the fields of `changes` that are not undefined. */
-export function withChanges<T extends object>(current: T, changes: object): T {
-  const given = Object.entries(changes).filter(([, value]) => value !== undefined);
+/** `current` with the fields of `changes` that are not undefined; null stands for the default of a field that has one. */
+export function withChanges<T extends object>(current: T, changes: object, defaults: Partial<T> = {}): T {
+  const given = Object.entries(changes)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, value === null && name in defaults ? defaults[name as keyof T] : value]);
   return { ...current, ...Object.fromEntries(given) };
 }

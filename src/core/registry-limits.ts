@@ -29,7 +29,9 @@ export const DELAY_MS = { min: 1, max: 604_800_000 };
 export const DELAYS_PER_LISTENER = 20;
 export const HEADERS_PER_LISTENER = 32;
 export const HEADER_LENGTH = 2_000;
-/** How long the key before the last rotation stays good: 24 hours unless asked otherwise, up to 30 days. */
+/** How many earlier keys of a node can be good at a time. */
+export const PREVIOUS_KEYS = 3;
+/** How long a key stays good after it was rotated away: 24 hours unless asked otherwise, up to 30 days. */
 export const GRACE_MS = { min: 0, max: 2_592_000_000 };
 export const DEFAULT_GRACE_MS = 86_400_000;
 

@@ -10,15 +10,15 @@ export interface UnreadablePlace {
 }
 
 /** Whether a secret does not open. */
-export function isUnreadable(
-  secret: string | Record<string, string> | UnreadableSecret | null,
-): secret is UnreadableSecret {
-  return typeof secret === 'object' && secret !== null && typeof secret['unreadable'] === 'object';
+export function isUnreadable(secret: string | object | null): secret is UnreadableSecret {
+  return (
+    typeof secret === 'object' && secret !== null && 'unreadable' in secret && typeof secret.unreadable === 'object'
+  );
 }
 
 /** The secrets of a node that do not open. */
-export function unreadableOfNode({ nodeCode, appKey, previousAppKey, clientKey }: Node): UnreadablePlace[] {
-  return placesOf({ kind: 'node', id: nodeCode }, { appKey, previousAppKey, clientKey });
+export function unreadableOfNode({ nodeCode, appKey, previousKeys, clientKey }: Node): UnreadablePlace[] {
+  return placesOf({ kind: 'node', id: nodeCode }, { appKey, previousKeys, clientKey });
 }
 
 /** The secrets of a listener that do not open. */
@@ -33,7 +33,7 @@ export function unreadableSecrets({ nodes, listeners }: RegistryData): Unreadabl
 
 function placesOf(
   row: Pick<UnreadablePlace, 'kind' | 'id'>,
-  secrets: Record<string, string | Record<string, string> | UnreadableSecret | null>,
+  secrets: Record<string, string | object | null>,
 ): UnreadablePlace[] {
   return Object.entries(secrets).flatMap(([field, secret]) =>
     isUnreadable(secret) ? [{ ...row, field, why: secret.unreadable.why }] : [],

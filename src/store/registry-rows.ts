@@ -6,6 +6,7 @@ import type {
   ListenerKind,
   ListenerRevision,
   Node,
+  PreviousKey,
   SignatureAlgorithm,
   UnreadableSecret,
 } from '../core/model.js';
@@ -17,14 +18,14 @@ import type { SecretBox } from './secrets.js';
 export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
   const seal = (column: string, secret: string | UnreadableSecret) =>
     sealed(secrets, secret, `pub_event_node.${column}:${node.nodeCode}`);
+  const hasPrevious = isUnreadable(node.previousKeys) || node.previousKeys.length > 0;
   return {
     node_code: node.nodeCode,
     node_name: node.nodeName,
     note: node.note,
     client_key: node.clientKey === null ? null : seal('client_key', node.clientKey),
     app_key: seal('app_key', node.appKey),
-    previous_app_key: node.previousAppKey === null ? null : seal('previous_app_key', node.previousAppKey),
-    previous_app_key_expires_at: node.previousAppKeyExpiresAt,
+    previous_keys: hasPrevious ? seal('previous_keys', unreadableOrJson(node.previousKeys)) : null,
     algorithm: node.algorithm,
     content_length: node.contentLength,
     enabled: node.enabled,
@@ -40,13 +41,13 @@ export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
 /** What does not open under the master key holds nothing else up: it comes as unreadable. */
 export function nodeFromRow(row: NodeRow, secrets: SecretBox): Node {
   const open = (column: string, text: string) => opened(secrets, text, `pub_event_node.${column}:${row.node_code}`);
+  const previousKeys = row.previous_keys === null ? '[]' : open('previous_keys', row.previous_keys);
   return {
     nodeCode: row.node_code,
     nodeName: row.node_name,
     note: row.note,
     appKey: open('app_key', row.app_key),
-    previousAppKey: row.previous_app_key === null ? null : open('previous_app_key', row.previous_app_key),
-    previousAppKeyExpiresAt: row.previous_app_key_expires_at,
+    previousKeys: isUnreadable(previousKeys) ? previousKeys : (JSON.parse(previousKeys) as PreviousKey[]),
     clientKey: row.client_key === null ? null : open('client_key', row.client_key),
     algorithm: row.algorithm as SignatureAlgorithm,
     contentLength: row.content_length as Node['contentLength'],
@@ -92,7 +93,6 @@ export function eventTypeFromRow(row: EventTypeRow): EventType {
 
 /** Headers are sealed as well: they are where receivers expect their API keys. */
 export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerRow {
-  const { headers } = listener;
   const seal = (column: string, secret: string | UnreadableSecret) =>
     sealed(secrets, secret, `pub_eventlistener.${column}:${listener.id}`);
   return {
@@ -111,7 +111,7 @@ export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerR
     event_filter: listener.filter,
     format: listener.format,
     method: listener.method,
-    headers: seal('headers', isUnreadable(headers) ? headers : JSON.stringify(headers)),
+    headers: seal('headers', unreadableOrJson(listener.headers)),
     timeout_ms: listener.timeoutMs,
     secret: listener.secret === null ? null : seal('secret', listener.secret),
     fields_as_headers: listener.fieldsAsHeaders,
@@ -181,6 +181,10 @@ export function revisionFromRow(row: RevisionRow): ListenerRevision {
     tenantCode: row.tenant_code,
     filter: row.event_filter,
   };
+}
+
+function unreadableOrJson(secret: object): string | UnreadableSecret {
+  return isUnreadable(secret) ? secret : JSON.stringify(secret);
 }
 
 function sealed(secrets: SecretBox, secret: string | UnreadableSecret, context: string): string {

@@ -2,15 +2,14 @@ import type { EntitySchema } from 'typeorm';
 import type { JsonObject, RetryPolicy } from '../core/model.js';
 import { entityOf, nullable, primary, type Columns, type TableShape } from './columns.js';
 
-/** `app_key`, `previous_app_key` and `client_key` are sealed by the master key. */
+/** `app_key`, `previous_keys` (a JSON list of `{key, expiresAt}`) and `client_key` are sealed by the master key. */
 export interface NodeRow {
   node_code: string;
   node_name: string | null;
   note: string | null;
   client_key: string | null;
   app_key: string;
-  previous_app_key: string | null;
-  previous_app_key_expires_at: number | null;
+  previous_keys: string | null;
   algorithm: string;
   content_length: string;
   enabled: boolean;
@@ -105,8 +104,7 @@ function nodeTable(columns: Columns): TableShape {
       note: nullable(columns.longText()),
       client_key: nullable(columns.longText()),
       app_key: columns.longText(),
-      previous_app_key: nullable(columns.longText()),
-      previous_app_key_expires_at: nullable(columns.time()),
+      previous_keys: nullable(columns.longText()),
       algorithm: columns.text(16),
       content_length: columns.text(8),
       enabled: columns.yesNo(),

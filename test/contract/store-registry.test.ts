@@ -17,8 +17,7 @@ const plainNode: Node = {
   nodeName: null,
   note: null,
   appKey: 'YXBwLWtleQ==',
-  previousAppKey: null,
-  previousAppKeyExpiresAt: null,
+  previousKeys: [],
   clientKey: null,
   algorithm: 'HmacSHA1',
   contentLength: 'exact',
@@ -35,8 +34,10 @@ const fullNode: Node = {
   nodeName: '审批 🚀',
   note: 'line 1\nline 2 \u0000 '.repeat(200),
   appKey: 'app key in clear',
-  previousAppKey: 'previous key in clear',
-  previousAppKeyExpiresAt: 4_102_444_800_000,
+  previousKeys: [
+    { key: 'previous key in clear', expiresAt: 4_102_444_800_000 },
+    { key: 'earlier key in clear', expiresAt: 4_102_444_700_000 },
+  ],
   clientKey: 'client key in clear',
   algorithm: 'HmacSHA512',
   contentLength: 'zero',
@@ -249,7 +250,7 @@ describeEachDatabase('the registry store', (create) => {
     await saveAll();
     for (const statement of [
       "UPDATE pub_event_node SET client_key = app_key WHERE node_code = 'A'",
-      "UPDATE pub_event_node SET app_key = 'v1.nothing', previous_app_key = '' WHERE node_code = 'a.b_C-1'",
+      "UPDATE pub_event_node SET app_key = 'v1.nothing', previous_keys = '' WHERE node_code = 'a.b_C-1'",
       "UPDATE pub_eventlistener SET secret = headers, headers = 'x' WHERE secret IS NOT NULL",
     ]) {
       await database.run((manager) => manager.query(statement));
@@ -260,7 +261,7 @@ describeEachDatabase('the registry store', (create) => {
       {
         ...fullNode,
         appKey: unreadable('pub_event_node.app_key:a.b_C-1'),
-        previousAppKey: unreadable('pub_event_node.previous_app_key:a.b_C-1'),
+        previousKeys: unreadable('pub_event_node.previous_keys:a.b_C-1'),
       },
     ]);
     expect(listeners).toEqual([

@@ -146,27 +146,31 @@ describe('registering nodes', () => {
     expect(store.data.version).toBe(1);
   });
 
-  it('keeps the old key for the grace time, by default a day, and forgets one of before', async () => {
+  it('keeps up to three old keys, each for its own grace time, by default a day', async () => {
     const { admin, clock } = aRegistryAdmin();
-    const first = (await admin.nodes.create(actor, { nodeCode: 'A' })).node.appKey;
-    const second = (await admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, {})).node;
-    expect(second).toMatchObject({ previousAppKey: first, previousAppKeyExpiresAt: clock.now() + 86_400_000 });
-    const third = (await admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, { graceMs: 10 })).node;
-    expect(third).toMatchObject({
-      previousAppKey: second.appKey,
-      previousAppKeyExpiresAt: clock.now() + 10,
-      version: 3,
-    });
-    const fourth = (await admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, { graceMs: 0, appKey: 'test' })).node;
-    expect(fourth).toMatchObject({ appKey: 'test', previousAppKey: null, previousAppKeyExpiresAt: null });
-    expect(await refusedFields(admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, { appKey: 'test' }))).toEqual([
-      'CONFLICT',
-      ['appKey'],
-    ]);
-    expect(await refusedFields(admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, { graceMs: -1 }))).toEqual([
-      'INVALID_PARAM',
-      ['graceMs'],
-    ]);
+    const keys = [(await admin.nodes.create(actor, { nodeCode: 'A' })).appKey];
+    const rotate = async (request: { graceMs?: number; appKey?: string }) => {
+      const { node, appKey } = await admin.nodes.rotateKey(actor, { nodeCode: 'A', ...any }, request);
+      keys.push(appKey);
+      return node;
+    };
+    const began = clock.now();
+    const first = { key: keys[0], expiresAt: began + 86_400_000 };
+    expect(await rotate({})).toMatchObject({ appKey: keys[1], previousKeys: [first], version: 2 });
+    const second = { key: keys[1], expiresAt: began + 10 };
+    expect((await rotate({ graceMs: 10 })).previousKeys).toEqual([second, first]);
+    const third = { key: keys[2], expiresAt: began + 20 };
+    expect((await rotate({ graceMs: 20 })).previousKeys).toEqual([third, second, first]);
+    expect(await refusedFields(rotate({}))).toEqual(['CONFLICT', ['graceMs']]);
+    clock.time += 10;
+    const fourth = { key: keys[3], expiresAt: clock.now() + 5 };
+    expect((await rotate({ graceMs: 5 })).previousKeys).toEqual([fourth, third, first]);
+    // Back to an earlier key: it is not an earlier one any more.
+    const fifth = { key: keys[4], expiresAt: clock.now() + 5 };
+    expect((await rotate({ graceMs: 5, appKey: keys[0]! })).previousKeys).toEqual([fifth, fourth, third]);
+    expect(await rotate({ graceMs: 0, appKey: 'test' })).toMatchObject({ appKey: 'test', previousKeys: [] });
+    expect(await refusedFields(rotate({ appKey: 'test' }))).toEqual(['CONFLICT', ['appKey']]);
+    expect(await refusedFields(rotate({ graceMs: -1 }))).toEqual(['INVALID_PARAM', ['graceMs']]);
   });
 
   it('refuses to delete a node in use, with the list of what uses it', async () => {
@@ -401,16 +405,33 @@ describe('registering listeners', () => {
     ).toBe(10);
   });
 
-  it('wants an operIndex to be named once the highest is taken', async () => {
+  it('takes the lowest free operIndex once the highest is taken', async () => {
     const { admin, typeId } = await withNodeAndType();
-    await admin.listeners.create(actor, aListenerInput(typeId, { operIndex: 2_147_483_647 }));
-    expect(await refusedFields(admin.listeners.create(actor, aListenerInput(typeId)))).toEqual([
-      'INVALID_PARAM',
-      ['operIndex'],
-    ]);
-    await expect(admin.listeners.create(actor, aListenerInput(typeId, { operIndex: 5 }))).resolves.toMatchObject({
-      operIndex: 5,
-    });
+    for (const operIndex of [2_147_483_647, 1, 3]) {
+      await admin.listeners.create(actor, aListenerInput(typeId, { operIndex }));
+    }
+    const taken = [];
+    for (const _ of [1, 2]) taken.push((await admin.listeners.create(actor, aListenerInput(typeId))).operIndex);
+    expect(taken).toEqual([2, 4]);
+    const plugin = aListenerInput(typeId, { url: undefined, implClassName: 'com.x.Y' });
+    expect(await refusedFields(admin.listeners.create(actor, plugin))).toEqual(['CONFLICT', ['implClassName']]);
+  });
+
+  it('sets fields back to their defaults by null', async () => {
+    const { admin, typeId, store } = await withNodeAndType();
+    const bare = await admin.listeners.create(actor, aListenerInput(typeId));
+    const given: Partial<NewListener> = {
+      ...{ method: 'PUT', timeoutMs: 2_000, format: 'iuap', headers: { 'X-A': 'b' } },
+      retry: { strategy: 'loop', delaysMs: [1_000] },
+    };
+    const nothing = { method: null, timeoutMs: null, format: null, headers: null, retry: null };
+    const { id } = await admin.listeners.create(actor, aListenerInput(typeId, given));
+    const reset = await admin.listeners.update(actor, { id, ...any }, nothing);
+    const again = await admin.listeners.create(actor, aListenerInput(typeId, nothing));
+    const { method, timeoutMs, format, headers, retry } = bare;
+    for (const one of [reset, again]) expect(one).toMatchObject({ method, timeoutMs, format, headers, retry });
+    expect(reset.headers).toEqual({});
+    expect(store.audits.at(-2)?.detail).toEqual(nothing);
   });
 
   it('does not mix urls and plugins of one node and event type', async () => {
@@ -641,7 +662,7 @@ describe('a row with secrets that do not open', () => {
     await admin.nodes.update(actor, ref, { clientKey: 'a'.repeat(32) });
     const { appKey } = await admin.nodes.rotateKey(actor, ref, {});
     expect(store.data.nodes[0]).toMatchObject({
-      ...{ appKey, clientKey: 'a'.repeat(32), previousAppKey: null, previousAppKeyExpiresAt: null },
+      ...{ appKey, clientKey: 'a'.repeat(32), previousKeys: [] },
     });
   });
 

@@ -124,7 +124,7 @@ describe('the OpenAPI document', () => {
   it('tells the bounds of fields, which of them are required, and refuses others', () => {
     const { NewNode, NewListener, Node } = document.components.schemas;
     expect(NewNode.required).toEqual(['nodeCode']);
-    expect(NewNode.properties.concurrency).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000 });
+    expect(NewNode.properties.concurrency).toMatchObject({ type: ['integer', 'null'], minimum: 1, maximum: 1000 });
     expect(NewNode.additionalProperties).toBe(false);
     expect(NewListener.required.sort()).toEqual(['name', 'nodeCode']);
     expect(NewListener.properties.timeoutMs).toMatchObject({ minimum: 1000, maximum: 300_000 });

@@ -38,6 +38,7 @@ describe('/nodes', () => {
     expect(rotated).toMatchObject({
       clientKey: '***',
       previousAppKeyExpiresAt: '2030-01-02T00:00:00.000Z',
+      previousKeys: [{ expiresAt: '2030-01-02T00:00:00.000Z' }],
       version: 2,
     });
 
@@ -52,7 +53,37 @@ describe('/nodes', () => {
       for (const secret of [node.appKey, rotated.appKey, clientKey]) expect(res.text).not.toContain(secret);
     }
     expect(later[0].body.appKey).toBe('***');
-    expect(JSON.stringify(later[0].body)).not.toContain('previousAppKey"');
+  });
+
+  it('lists until when earlier keys are good, and refuses a rotation that would end one early', async () => {
+    await created('/nodes', { nodeCode: 'A' });
+    const rotate = (body: object) => kit.api('post', '/nodes/A/rotate-key', { body });
+    for (const graceMs of [3_000, 1_000, 2_000]) expect((await rotate({ graceMs })).status).toBe(200);
+    const { body: node } = await kit.api('get', '/nodes/A');
+    expect(node.previousAppKeyExpiresAt).toBe('2030-01-01T00:00:03.000Z');
+    expect(node.previousKeys).toEqual([
+      { expiresAt: '2030-01-01T00:00:02.000Z' },
+      { expiresAt: '2030-01-01T00:00:01.000Z' },
+      { expiresAt: '2030-01-01T00:00:03.000Z' },
+    ]);
+    const refused = await rotate({ graceMs: 1 });
+    expect([refused.status, refused.body.code]).toEqual([409, 'CONFLICT']);
+    expect(refused.body.detail).toContain('3 earlier keys that are still good, one of them until 2030-01-01T00:00:01');
+    const ended = await rotate({ graceMs: 0 });
+    expect(ended.body).toMatchObject({ previousAppKeyExpiresAt: null, previousKeys: [] });
+  });
+
+  it('sets fields back to their defaults by null', async () => {
+    const given = { algorithm: 'HmacSHA512', contentLength: 'zero', onExhausted: 'stop', concurrency: 7 };
+    await created('/nodes', { nodeCode: 'A', ...given });
+    const body = { algorithm: null, contentLength: null, onExhausted: null, concurrency: null };
+    const res = await kit.api('patch', '/nodes/A', { body });
+    expect(res.status).toBe(200);
+    const defaults = { algorithm: 'HmacSHA1', contentLength: 'exact', onExhausted: 'continue', concurrency: 32 };
+    expect(res.body).toMatchObject(defaults);
+    expect(await created('/nodes', { nodeCode: 'B', ...body })).toMatchObject(defaults);
+    const kept = await kit.api('patch', '/nodes/A', { body: { enabled: null } });
+    expect(kept.body.errors).toEqual([{ path: 'enabled', message: 'expected boolean, found null' }]);
   });
 
   it('warns of a short imported key', async () => {
@@ -389,11 +420,11 @@ describe('secrets that do not open', () => {
   it('are named, and neither shown nor hidden behind a mask that says nothing', async () => {
     const unreadable = { unreadable: { sealed: 'as-it-stands', why: 'it was changed' } };
     const listener = await aListener();
-    Object.assign(kit.store.data.nodes[0]!, { appKey: unreadable, previousAppKey: unreadable });
+    Object.assign(kit.store.data.nodes[0]!, { appKey: unreadable, previousKeys: unreadable });
     Object.assign(kit.store.data.listeners[0]!, { headers: unreadable });
     kit.store.data.version += 1;
     const node = await kit.api('get', '/nodes/A');
-    expect([node.status, node.body.unreadable]).toEqual([200, ['appKey', 'previousAppKey']]);
+    expect([node.status, node.body.unreadable]).toEqual([200, ['appKey', 'previousKeys']]);
     const shown = await kit.api('get', `/listeners/${listener.id}`);
     expect([shown.status, shown.body.unreadable, shown.body.headers]).toEqual([200, ['headers'], {}]);
     expect(node.text + shown.text).not.toContain('as-it-stands');

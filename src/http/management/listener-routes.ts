@@ -77,7 +77,9 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
       method: 'patch',
       path: '/listeners/{id}',
       summary: 'Change a listener',
-      description: 'Fields that are left out stay as they are; `headers` and `retry` are replaced as a whole.',
+      description:
+        'Fields that are left out stay as they are; `headers` and `retry` are replaced as a whole; null sets back to the ' +
+        'default, or clears.',
       tag,
       role: 'admin',
       params,

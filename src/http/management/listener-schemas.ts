@@ -58,7 +58,15 @@ const fields = {
 };
 
 const retryChanges = z.strictObject(retryFields).partial().meta({ id: 'NewRetryPolicy' });
-const changes = z.strictObject({ ...fields, retry: retryChanges }).partial();
+/** Null sets these back to their defaults, as it clears others. */
+const defaulted = {
+  format: fields.format.nullable(),
+  method: fields.method.nullable(),
+  headers: fields.headers.nullable(),
+  timeoutMs: fields.timeoutMs.nullable(),
+  retry: retryChanges.nullable(),
+};
+const changes = z.strictObject({ ...fields, ...defaulted }).partial();
 const nodeCode = z.string().meta({ pattern: NODE_CODE.source });
 
 export const listenerChanges = changes.meta({ id: 'ListenerChanges' });

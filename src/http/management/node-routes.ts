@@ -11,11 +11,12 @@ import {
   NAME_LENGTH,
   NODE_CODE,
   NOTE_LENGTH,
+  PREVIOUS_KEYS,
   RATE,
 } from '../../core/registry-limits.js';
-import { unreadableOfNode } from '../../core/unreadable-secret.js';
+import { isUnreadable, unreadableOfNode } from '../../core/unreadable-secret.js';
 import type { ManagementDeps } from './dependencies.js';
-import { givenFlag, isoTime, isoTimeOrNull, text, time, unreadable, unreadableFields, whole } from './fields.js';
+import { givenFlag, isoTime, text, time, unreadable, unreadableFields, whole } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
 
@@ -38,7 +39,15 @@ const nodeFields = {
   deliverRateLimit: rate,
 };
 
-const changes = z.strictObject(nodeFields).partial();
+const changes = z
+  .strictObject({
+    ...nodeFields,
+    algorithm: algorithm.nullable(),
+    contentLength: nodeFields.contentLength.nullable(),
+    onExhausted: onExhausted.nullable(),
+    concurrency: nodeFields.concurrency.nullable(),
+  })
+  .partial();
 const nodeCode = z.string().meta({ pattern: NODE_CODE.source });
 const newNode = changes.extend({ nodeCode, appKey: key.optional() }).meta({ id: 'NewNode' });
 const nodeChanges = changes.meta({ id: 'NodeChanges' });
@@ -49,7 +58,10 @@ const node = z
     nodeCode,
     ...nodeFields,
     appKey: masked,
-    previousAppKeyExpiresAt: time.nullable().meta({ description: 'until when the key before the rotation is good' }),
+    previousAppKeyExpiresAt: time.nullable().meta({ description: 'until when any earlier key is good' }),
+    previousKeys: z
+      .array(z.object({ expiresAt: time }))
+      .meta({ description: 'until when each earlier key is good, the newest first' }),
     clientKey: masked.nullable(),
     unreadable,
     version: z.int(),
@@ -132,7 +144,7 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       method: 'patch',
       path: '/nodes/{nodeCode}',
       summary: 'Change a node',
-      description: 'Fields that are left out stay as they are.',
+      description: 'Fields that are left out stay as they are; null sets back to the default, or clears.',
       tag,
       role: 'admin',
       params,
@@ -165,7 +177,9 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       method: 'post',
       path: '/nodes/{nodeCode}/rotate-key',
       summary: 'Give a node another key',
-      description: 'The old key keeps working for `graceMs`. The answer shows `appKey` in full: it is not shown again.',
+      description:
+        `The old key keeps working for \`graceMs\`, beside up to ${PREVIOUS_KEYS - 1} earlier ones for what was promised then; ` +
+        'a `graceMs` of 0 ends all of them at once. The answer shows `appKey` in full: it is not shown again.',
       tag,
       role: 'admin',
       params,
@@ -184,12 +198,14 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
 }
 
 function nodeView(one: Node): z.infer<typeof node> {
-  const { previousAppKey: _, previousAppKeyExpiresAt, appKey: __, clientKey, lastTime, ...open } = one;
+  const { previousKeys, appKey: _, clientKey, lastTime, ...open } = one;
+  const ends = isUnreadable(previousKeys) ? [] : previousKeys.map(({ expiresAt }) => expiresAt);
   return {
     ...open,
     ...unreadableFields(unreadableOfNode(one)),
     appKey: MASK,
-    previousAppKeyExpiresAt: isoTimeOrNull(previousAppKeyExpiresAt),
+    previousAppKeyExpiresAt: ends.length === 0 ? null : isoTime(Math.max(...ends)),
+    previousKeys: ends.map((expiresAt) => ({ expiresAt: isoTime(expiresAt) })),
     clientKey: clientKey === null ? null : MASK,
     lastTime: isoTime(lastTime),
   };
