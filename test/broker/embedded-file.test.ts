@@ -118,7 +118,7 @@ describe('the embedded broker and its file', () => {
     expect(await takeAll(broker, A)).toHaveLength(confirmed);
     expect(await takeAll(broker, 'journal')).toHaveLength(confirmed);
     await until('it has recovered', () => broker.status().ready);
-    expect(broker.status()).toEqual({ ready: true, blocked: false, problem: null });
+    expect(broker.status()).toEqual({ ready: true, blocked: false, problem: null, unconfirmedQueues: [] });
     await publish();
   });
 

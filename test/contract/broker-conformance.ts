@@ -529,6 +529,6 @@ export function brokerConformance(kind: BrokerKind): void {
   });
 
   it('is ready, not blocked and without a problem', () => {
-    expect(broker.status()).toEqual({ ready: true, blocked: false, problem: null });
+    expect(broker.status()).toEqual({ ready: true, blocked: false, problem: null, unconfirmedQueues: [] });
   });
 }
