@@ -103,8 +103,10 @@ export function expectUnused(what: string, usedBy: Use[]): void {
 
 /** `current` with the fields of `changes` that are not undefined; null stands for the default of a field that has one. */
 export function withChanges<T extends object>(current: T, changes: object, defaults: Partial<T> = {}): T {
-  const given = Object.entries(changes)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, value === null && name in defaults ? defaults[name as keyof T] : value]);
-  return { ...current, ...Object.fromEntries(given) };
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(changes) as [string, unknown][]) {
+    if (value === undefined) continue;
+    given[name] = value === null && name in defaults ? defaults[name as keyof T] : value;
+  }
+  return { ...current, ...given };
 }

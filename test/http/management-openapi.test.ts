@@ -71,7 +71,7 @@ describe('the OpenAPI document', () => {
   it('describes every route of Express, and nothing that Express does not have', () => {
     const unlisted = ['get /openapi.json', 'get /docs'];
     const pages = routed().filter((route) => !unlisted.includes(route) && !route.startsWith('get /docs/'));
-    const beside = ['post /event/eventmanager/sendEventMsg.do'];
+    const beside = ['post /event/eventmanager/sendEventMsg.do', 'get /event/eventmanager/eventinfo/index.do'];
     // The router of published events is mounted below the prefix.
     const expected = documented().filter((route) => !beside.includes(route));
     expect(pages.filter((route) => route !== 'post /events').sort()).toEqual(expected.sort());
@@ -130,6 +130,16 @@ describe('the OpenAPI document', () => {
     expect(NewListener.properties.timeoutMs).toMatchObject({ minimum: 1000, maximum: 300_000 });
     expect(NewListener.properties.filter.type).toEqual(['object', 'null']);
     expect(Node.properties.lastTime).toMatchObject({ type: 'string', format: 'date-time' });
+  });
+});
+
+describe('the description of POST /events', () => {
+  it('tells each status of a refusal with its codes', () => {
+    const { responses } = document.paths['/api/v1/events'].post;
+    const statuses = ['202', '207', '400', '401', '403', '413', '415', '422', '429', '500', '503'];
+    expect(Object.keys(responses).sort()).toEqual(statuses);
+    expect(responses[422].description).toBe('INVALID_PARAM, UNKNOWN_EVENT_TYPE, SCHEMA_MISMATCH, NOT_IMPLEMENTED');
+    expect(responses[503].content['application/problem+json'].schema.$ref).toMatch(/Problem$/);
   });
 });
 

@@ -1,13 +1,14 @@
 import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.js';
 import { publishEventSchema } from '../publish-events.js';
 import { API_PREFIX } from './mount-routes.js';
 
 interface StaticOptions {
   contextPath: string;
   publishes: boolean;
-  /** The problem document. */
-  problem: z.ZodType;
+  /** Responses for what can be refused. */
+  problems: (codes: ErrorCode[]) => RouteConfig['responses'];
   /** Name of the security scheme. */
   security: string;
 }
@@ -23,6 +24,12 @@ const sendForm = z
   })
   .meta({ id: 'SendEvent' });
 
+const signedQuery = z.object({
+  appId: z.string().optional().meta({ description: 'node code; also as a header' }),
+  ts: z.string().meta({ description: 'ms since the epoch' }),
+  sign: z.string().optional().meta({ description: 'the signature; also as a header' }),
+});
+
 const sendAnswer = z
   .object({
     data: z.object({
@@ -35,6 +42,17 @@ const sendAnswer = z
   })
   .meta({ id: 'SendEventAnswer' });
 
+const eventInfoAnswer = z
+  .object({
+    data: z.looseObject({
+      status: z.int().meta({ enum: [0, 1], description: '0 when it was refused, with the members of a refused event' }),
+      version: z.int().optional().meta({ description: 'of the registry' }),
+      eventTypes: z.array(z.looseObject({ id: z.string() })).optional(),
+      listeners: z.array(z.looseObject({ id: z.string() })).optional(),
+    }),
+  })
+  .meta({ id: 'EventInfoAnswer' });
+
 const published = z.object({ eventId: z.string(), code: z.string() }).meta({ id: 'PublishedEvent' });
 const publishedItem = z
   .looseObject({ status: z.int(), code: z.string(), eventId: z.string().nullable() })
@@ -45,7 +63,13 @@ const health = z
 
 /** What is answered outside of the table of routes. */
 export function staticPaths(options: StaticOptions): RouteConfig[] {
-  return [sending(options.contextPath), ...(options.publishes ? [publishing(options)] : []), ...healthPaths()];
+  const { contextPath } = options;
+  return [
+    sending(contextPath),
+    eventInfo(contextPath),
+    ...(options.publishes ? [publishing(options)] : []),
+    ...healthPaths(),
+  ];
 }
 
 function sending(contextPath: string): RouteConfig {
@@ -59,11 +83,7 @@ function sending(contextPath: string): RouteConfig {
     tags: ['Sending'],
     security: [],
     request: {
-      query: z.object({
-        appId: z.string().optional().meta({ description: 'node code; also as a header' }),
-        ts: z.string().meta({ description: 'ms since the epoch' }),
-        sign: z.string().optional().meta({ description: 'the signature; also as a header' }),
-      }),
+      query: signedQuery,
       body: {
         required: true,
         content: {
@@ -81,7 +101,42 @@ function sending(contextPath: string): RouteConfig {
   };
 }
 
-function publishing({ problem, security }: StaticOptions): RouteConfig {
+function eventInfo(contextPath: string): RouteConfig {
+  return {
+    method: 'get',
+    path: `${contextPath}/eventmanager/eventinfo/index.do`,
+    operationId: 'eventInfo',
+    summary: 'Read what a node has registered, signed by its key',
+    description:
+      'The event types that it owns or listens to, and its listeners. Refused by rule is 200 with `status` 0.',
+    tags: ['Sending'],
+    security: [],
+    request: {
+      query: signedQuery.extend({
+        nodeCode: z
+          .string()
+          .optional()
+          .meta({ description: 'the node that signs; stands for `appId` when that is absent' }),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'What is registered, or refused by rule',
+        content: { 'application/json': { schema: eventInfoAnswer } },
+      },
+      503: { description: 'UNAVAILABLE', content: { 'application/json': { schema: sendAnswer } } },
+    },
+  };
+}
+
+/** What `POST /events` can refuse: its input, its token, and the events themselves. */
+const PUBLISHING_CODES: ErrorCode[] = [
+  ...(['MALFORMED_BODY', 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_OWNER'] as const),
+  ...(['PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'INVALID_PARAM', 'UNKNOWN_EVENT_TYPE'] as const),
+  ...(['SCHEMA_MISMATCH', 'NOT_IMPLEMENTED', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE', 'IN_PROGRESS'] as const),
+];
+
+function publishing({ problems, security }: StaticOptions): RouteConfig {
   const event = publishEventSchema.meta({ id: 'PublishEvent' });
   return {
     method: 'post',
@@ -100,7 +155,7 @@ function publishing({ problem, security }: StaticOptions): RouteConfig {
         description: 'An answer for each event, in order',
         content: { 'application/json': { schema: z.object({ items: z.array(publishedItem) }) } },
       },
-      default: { description: 'Refused', content: { 'application/problem+json': { schema: problem } } },
+      ...problems(PUBLISHING_CODES),
     },
   };
 }

@@ -36,7 +36,7 @@ export function openApiDocument(routes: Route[], options: DocumentOptions): obje
   const registry = new OpenAPIRegistry();
   registry.registerComponent('securitySchemes', SECURITY, { type: 'http', scheme: 'bearer' });
   for (const route of routes) registry.registerPath(pathOf(route));
-  for (const path of staticPaths({ ...options, problem, security: SECURITY })) registry.registerPath(path);
+  for (const path of staticPaths({ ...options, problems, security: SECURITY })) registry.registerPath(path);
   return new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: '3.1.0',
     info: {
