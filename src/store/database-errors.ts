@@ -105,7 +105,7 @@ function driverErrorOf(error: unknown): {
     code,
     errno: typeof fields['errno'] === 'number' ? fields['errno'] : 0,
     fatal: fields['fatal'] === true,
-    message: source instanceof Error ? source.message : String(source),
+    message: typeof fields['message'] === 'string' ? fields['message'] : String(source),
     isDriverError: error instanceof QueryFailedError || code !== '' || fields['fatal'] === true,
   };
 }
