@@ -59,9 +59,11 @@ async function runJest(environment) {
     });
     await new Promise((resolve, reject) => jest.once('error', reject).once('exit', resolve));
     const result = JSON.parse(readFileSync(resultFile, 'utf8'));
+    const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
+    if (result.numPassedTests === 0 && failed === 0) say('no test ran, which counts as a failure');
     return {
       passed: result.numPassedTests,
-      failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
+      failed: result.numPassedTests === 0 ? Math.max(failed, 1) : failed,
       skipped: result.numPendingTests,
     };
   } catch (error) {
@@ -84,7 +86,7 @@ function say(text) {
 main().then(
   ({ passed, failed, skipped }) => {
     process.stdout.write(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
-    process.exitCode = passed > 0 && failed === 0 ? 0 : 1;
+    process.exitCode = failed === 0 ? 0 : 1;
   },
   (error) => {
     process.stderr.write(`test: ${error.message}\n`);
