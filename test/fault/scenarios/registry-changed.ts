@@ -85,7 +85,9 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
     wrong.length === 0,
     `${wrong.length} wrong, ${toAdded.size} came`,
   );
-  const late = accepted.filter((send) => send.sentAt > removedAt + SEEN_BY_ALL_MS && delivered(removed).has(send.number));
+  const late = accepted.filter(
+    (send) => send.sentAt > removedAt + SEEN_BY_ALL_MS && delivered(removed).has(send.number),
+  );
   report.require(
     'no event sent a second after the deletion came to the deleted listener',
     late.length === 0,
