@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { configSchema } from '../../src/config-schema.js';
 import { environmentName, optionPaths } from '../../src/config.js';
+import { PrometheusMetrics } from '../../src/metrics.js';
 
 const README = 'README.md';
 const FILES = [README, 'README.zh-CN.md'];
@@ -64,5 +65,17 @@ describe('the Chinese readme', () => {
         block.replace(/"(name|nodeName)":"[^"]*"/g, '"$1":…').replace(/-t '[^']*'/g, ''),
       );
     expect(plain('README.zh-CN.md')).toEqual(plain(README));
+  });
+});
+
+describe('docs/operations.md', () => {
+  it('explains every metric of ours and no other', async () => {
+    const exposed = await new PrometheusMetrics({ now: () => Date.now() }).render();
+    const ours = [...exposed.matchAll(/^# HELP event_center_(\S+)/gm)].map((match) => match[1] as string);
+    const text = readFileSync('docs/operations.md', 'utf8');
+    const table = text.slice(text.indexOf('| metric |'), text.indexOf('Incidents by name'));
+    const rows = table.split('\n').map((line) => line.split('|')[1] ?? '');
+    const explained = rows.flatMap((cell) => [...cell.matchAll(/`([a-z_]+)/g)].map((match) => match[1] as string));
+    expect(explained.sort()).toEqual(ours.sort());
   });
 });
