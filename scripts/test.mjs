@@ -8,7 +8,7 @@
  * The last line is `N passed, N failed`; exit code 0 only when something ran and nothing failed.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endWithNpm } from './npm-parent.mjs';
@@ -39,7 +39,7 @@ async function main() {
   const services = await testServices({ onlyOwn: has('--own-services') });
   try {
     for (const line of services.lines) say(line);
-    return interrupted ? nothingRan() : await runJest(services.environment);
+    return interrupted ? nothingRan('interrupted') : await runJest(services.environment);
   } finally {
     await services.stop();
   }
@@ -57,7 +57,10 @@ async function runJest(environment) {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'inherit', 'inherit'],
     });
-    await new Promise((resolve, reject) => jest.once('error', reject).once('exit', resolve));
+    const end = await new Promise((resolve, reject) =>
+      jest.once('error', reject).once('exit', (code, signal) => resolve(signal ?? code)),
+    );
+    if (!existsSync(resultFile)) return nothingRan(`jest ended with ${end} and without a result`);
     const result = JSON.parse(readFileSync(resultFile, 'utf8'));
     const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
     if (result.numPassedTests === 0 && failed === 0) say('no test ran, which counts as a failure');
@@ -66,16 +69,13 @@ async function runJest(environment) {
       failed: result.numPassedTests === 0 ? Math.max(failed, 1) : failed,
       skipped: result.numPendingTests,
     };
-  } catch (error) {
-    if (error.code !== 'ENOENT') throw error;
-    return nothingRan();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function nothingRan() {
-  say(interrupted ? 'interrupted' : 'jest ended without a result');
+function nothingRan(reason) {
+  say(interrupted ? 'interrupted' : reason);
   return { passed: 0, failed: 1, skipped: 0 };
 }
 
