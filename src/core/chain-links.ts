@@ -1,21 +1,27 @@
 import type { ChainLink } from './chain.js';
-import type { ChainPosition, Event, Listener } from './model.js';
+import { kindOf } from './listener-kind.js';
+import type { ChainPosition, Event, Listener, ListenerKind } from './model.js';
 import type { RegistrySnapshot } from './registry.js';
 
 /**
- * The chain of an event at a node, by the registry as it is now, ascending by `operIndex`. Fresh messages run those
+ * The chain of an event at a node, by the registry as it is now, ascending by `operIndex`. `kind` is that of the queue
+ * which the message came from: its listeners are called, and no others. Fresh messages run those
  * who were owed the event at its version. Messages that name listeners (`targets`, and the one that a successor is
  * about) run these, even when nobody knows any more that they were owed: whoever made the message knew it.
  */
-export function chainLinks(snapshot: RegistrySnapshot, event: Event, position: ChainPosition): ChainLink[] {
+export function chainLinks(
+  snapshot: RegistrySnapshot,
+  event: Event,
+  { position, kind }: { position: ChainPosition; kind: ListenerKind },
+): ChainLink[] {
   const { nodeCode, targets, listenerId } = position;
   const links = new Map<string, ChainLink>();
-  for (const owed of snapshot.owed(event, { nodeCode, kind: 'url' })) {
+  for (const owed of snapshot.owed(event, { nodeCode, kind })) {
     if (targets !== null && !targets.includes(owed.listenerId)) continue;
     links.set(owed.listenerId, {
       listenerId: owed.listenerId,
       operIndex: owed.operIndex,
-      listener: callable(snapshot, owed.listener, nodeCode),
+      listener: callable(snapshot, owed.listener, { nodeCode, kind }),
     });
   }
   const named = new Set(targets ?? []);
@@ -23,22 +29,27 @@ export function chainLinks(snapshot: RegistrySnapshot, event: Event, position: C
   let added = false;
   for (const id of named) {
     if (links.has(id)) continue;
-    links.set(id, namedLink(snapshot, id, nodeCode));
+    links.set(id, namedLink(snapshot, id, { nodeCode, kind }));
     added = true;
   }
   return added ? [...links.values()].sort(byOrder) : [...links.values()];
 }
 
-function namedLink(snapshot: RegistrySnapshot, listenerId: string, nodeCode: string): ChainLink {
-  const listener = snapshot.listener(listenerId);
-  const operIndex = listener?.operIndex ?? operIndexOfRevision(snapshot, listenerId);
-  return { listenerId, operIndex, listener: callable(snapshot, listener, nodeCode) };
+interface Place {
+  nodeCode: string;
+  kind: ListenerKind;
 }
 
-/** A listener that became a plugin or went to another node is not there any more for the messages of this node. */
-function callable(snapshot: RegistrySnapshot, listener: Listener | null, nodeCode: string): Listener | null {
-  if (listener === null || listener.url === null || listener.nodeCode !== nodeCode) return null;
-  return snapshot.node(nodeCode) === null ? null : listener;
+function namedLink(snapshot: RegistrySnapshot, listenerId: string, place: Place): ChainLink {
+  const listener = snapshot.listener(listenerId);
+  const operIndex = listener?.operIndex ?? operIndexOfRevision(snapshot, listenerId);
+  return { listenerId, operIndex, listener: callable(snapshot, listener, place) };
+}
+
+/** A listener that became one of the other kind or went to another node is not there any more for this queue. */
+function callable(snapshot: RegistrySnapshot, listener: Listener | null, place: Place): Listener | null {
+  if (listener === null || kindOf(listener) !== place.kind || listener.nodeCode !== place.nodeCode) return null;
+  return snapshot.node(place.nodeCode) === null ? null : listener;
 }
 
 function operIndexOfRevision(snapshot: RegistrySnapshot, listenerId: string): number {

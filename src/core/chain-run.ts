@@ -8,6 +8,7 @@ import {
   successorOf,
   withClaimedSettled,
   type Chain,
+  type ChainLink,
   type ChainStep,
   type Delays,
 } from './chain.js';
@@ -16,17 +17,21 @@ import type { CallGate } from './call-gate.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { exhaustedEvent } from './exhausted-event.js';
 import { EventCenterError } from './errors.js';
-import type { ChainPosition, Event, Listener, Node, Outcome } from './model.js';
+import type { ChainPosition, Event, Listener, ListenerKind, Node, Outcome } from './model.js';
 import type { ClaimStore, ListenerAnswer, ListenerCaller, Settlement } from './ports.js';
 import type { RegistrySnapshot, RegistryView } from './registry.js';
 import { RunOutcomes, type RunOutcomesDeps } from './run-outcomes.js';
 
 export interface ChainRunDeps extends RunOutcomesDeps {
+  /** The kind of listeners whose queues are served. */
+  kind: ListenerKind;
   registry: RegistryView;
   claims: ClaimStore;
   caller: ListenerCaller;
   breaker: CircuitBreaker;
   publisher: AssuredPublisher;
+  /** Told once per run when a listener has failed for good, before that is recorded. Never rejects. */
+  compensate?: ((failed: { event: Event; listener: Listener; attempt: number }) => Promise<void>) | undefined;
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   delaysOf(snapshot: RegistrySnapshot): Delays;
@@ -70,7 +75,7 @@ export class ChainRun {
     this.#outcomes = new RunOutcomes(deps, subject);
     this.#snapshot = snapshot;
     this.#node = snapshot.node(subject.position.nodeCode);
-    this.#chain = beginChain(subject.position, chainLinks(snapshot, subject.event, subject.position), this.#node);
+    this.#chain = beginChain(subject.position, this.#links(snapshot), this.#node);
     this.#claimDue = subject.claimSteps;
   }
 
@@ -96,11 +101,16 @@ export class ChainRun {
   #refresh(): void {
     const current = this.#deps.registry.current();
     if (current.version <= this.#snapshot.version) return;
-    const { event, position } = this.#subject;
+    const { position } = this.#subject;
     this.#snapshot = current;
     this.#node = current.node(position.nodeCode);
-    const { links, onExhausted } = beginChain(position, chainLinks(current, event, position), this.#node);
+    const { links, onExhausted } = beginChain(position, this.#links(current), this.#node);
     this.#chain = { ...this.#chain, links, onExhausted };
+  }
+
+  #links(snapshot: RegistrySnapshot): ChainLink[] {
+    const { event, position } = this.#subject;
+    return chainLinks(snapshot, event, { position, kind: this.#deps.kind });
   }
 
   /** False when another message acts for this chain. Without the store the call is made: repeating beats losing. */
@@ -201,7 +211,7 @@ export class ChainRun {
     }
     const { state, reason } = verdict;
     const outcome = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
-    if (state === 'failed') await this.#announce(outcome);
+    if (state === 'failed') await this.#concludeFailure(listener, outcome);
     this.#outcomes.attempted(outcome);
     this.#chain = settleLink(this.#chain, listener.id, reason === 'exhausted' ? 'exhausted' : 'other');
     return null;
@@ -216,11 +226,18 @@ export class ChainRun {
     metrics.attempted(answer.kind === 'success' ? 'succeeded' : 'failed', answer.durationMs);
   }
 
-  /** What a delivery that failed for good sets off; before its outcome, so that a crash between repeats it. */
-  async #announce(outcome: Outcome): Promise<void> {
-    const { publisher, clock, log, metrics } = this.#deps;
-    const announcement = exhaustedEvent(this.#subject.event, outcome, { snapshot: this.#snapshot, now: clock.now() });
-    if (announcement !== null) await publisher.event(announcement);
+  /**
+   * What a delivery that failed for good sets off; before its outcome, so that a crash between repeats it. Failures of
+   * plugins are announced by the journal, because not every process that runs plugins may publish events.
+   */
+  async #concludeFailure(listener: Listener, outcome: Outcome): Promise<void> {
+    const { kind, publisher, clock, log, metrics } = this.#deps;
+    const { event } = this.#subject;
+    await this.#deps.compensate?.({ event, listener, attempt: outcome.attempt });
+    if (kind === 'url') {
+      const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
+      if (announcement !== null) await publisher.event(announcement);
+    }
     if (outcome.reason !== 'gone') return;
     await this.#deps.disableListener(outcome.listenerId).catch((error: unknown) => {
       metrics.incident('listener.not-disabled');
@@ -269,7 +286,7 @@ export class ChainRun {
   #publishSuccessor(chain: ChainPosition, delayMs: number): Promise<number> {
     const { event, giveUpAt } = this.#subject;
     return this.#deps.publisher.successor({
-      queue: { kind: 'url', nodeCode: chain.nodeCode },
+      queue: { kind: this.#deps.kind, nodeCode: chain.nodeCode },
       message: { event, chain, claimSteps: false },
       delayMs,
       giveUpAt,

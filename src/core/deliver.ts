@@ -121,7 +121,7 @@ export class Deliverer {
       await sleep(remainingMs, this.#stop.signal);
       return clock.now() >= dueAt ? 'due' : 'requeue';
     }
-    const queue = { kind: 'url', nodeCode: held.position.nodeCode } as const;
+    const queue = { kind: this.#deps.kind, nodeCode: held.position.nodeCode };
     await publisher.successor({ queue, message: held.message, delayMs, giveUpAt: held.giveUpAt });
     return 'ack';
   }

@@ -1,4 +1,5 @@
 import { EventCenterError } from './errors.js';
+import { kindOf } from './listener-kind.js';
 import type { Delivery, EventMessage, ListenerKind, OwedListener } from './model.js';
 import type { DeliveryChange, NodeQueue, RecordedChain } from './ports.js';
 import type { RegistrySnapshot } from './registry.js';
@@ -37,7 +38,7 @@ export function raiseGeneration(
   const targets: OwedListener[] = [];
   let kind: ListenerKind | null = null;
   for (const member of [...members.values()].sort(byOrder)) {
-    const kindNow = kindOf(snapshot, member);
+    const kindNow = kindAtNode(snapshot, member);
     if (kindNow === null)
       closed.push({ ...owedOf(member), state: 'cancelled', reason: 'listener-deleted', generation });
     else targets.push(owedOf(member));
@@ -93,10 +94,10 @@ export function isOverdue(chain: RecordedChain, before: number): boolean {
 }
 
 /** The kind of a node's listener, null when it was deleted or belongs to another node now. */
-export function kindOf(snapshot: RegistrySnapshot, { listenerId, nodeCode }: OwedListener): ListenerKind | null {
+export function kindAtNode(snapshot: RegistrySnapshot, { listenerId, nodeCode }: OwedListener): ListenerKind | null {
   const listener = snapshot.listener(listenerId);
   if (listener === null || listener.nodeCode !== nodeCode) return null;
-  return listener.url === null ? 'plugin' : 'url';
+  return kindOf(listener);
 }
 
 /** The `NOT_FOUND` of a delivery. */

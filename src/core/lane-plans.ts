@@ -1,4 +1,6 @@
 import type { GateLimits } from './call-gate.js';
+import { kindOf } from './listener-kind.js';
+import type { ListenerKind } from './model.js';
 import type { RegistrySnapshot } from './registry.js';
 
 /** How a node is to be served. */
@@ -10,19 +12,19 @@ export interface LanePlan extends GateLimits {
 }
 
 /**
- * Which node queues are taken from, and how. A node that lost its url listeners is served as long as ended revisions
+ * Which queues of one kind are taken from, and how. A node that lost its listeners of that kind is served as long as ended revisions
  * remember it: its queue may still hold events, whose deliveries are then closed.
  */
-export function lanePlans(snapshot: RegistrySnapshot): Map<string, LanePlan> {
+export function lanePlans(snapshot: RegistrySnapshot, kind: ListenerKind): Map<string, LanePlan> {
   const plans = new Map<string, LanePlan>();
   for (const listener of snapshot.data.listeners) {
     const node = snapshot.node(listener.nodeCode);
-    if (listener.url === null || node === null || plans.has(node.nodeCode)) continue;
+    if (kindOf(listener) !== kind || node === null || plans.has(node.nodeCode)) continue;
     const { concurrency, deliverRateLimit: ratePerSecond, enabled } = node;
     plans.set(node.nodeCode, { concurrency, ratePerSecond, enabled, retired: false });
   }
-  for (const { kind, nodeCode } of snapshot.data.revisions) {
-    if (kind !== 'url' || plans.has(nodeCode)) continue;
+  for (const { kind: kindThen, nodeCode } of snapshot.data.revisions) {
+    if (kindThen !== kind || plans.has(nodeCode)) continue;
     const { concurrency, enabled } = snapshot.node(nodeCode) ?? { concurrency: 1, enabled: true };
     plans.set(nodeCode, { concurrency, ratePerSecond: null, enabled, retired: true });
   }

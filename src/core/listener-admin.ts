@@ -1,7 +1,8 @@
 import { EventCenterError, hasCode, invalidField } from './errors.js';
 import { uuidV7 } from './ids.js';
 import { expectPlace, findTypeOf, nextOperIndex, siblingsOf } from './listener-place.js';
-import { checkFormat, checkListener, kindOf } from './listener-rules.js';
+import { kindOf } from './listener-kind.js';
+import { checkFormat, checkListener } from './listener-rules.js';
 import type { Listener, ListenerRevision, RetryPolicy } from './model.js';
 import type { Actor } from './ports.js';
 import {

@@ -1,5 +1,5 @@
 import { invalidField } from './errors.js';
-import { kindOf } from './listener-rules.js';
+import { kindOf } from './listener-kind.js';
 import type { EventType, Listener } from './model.js';
 import { conflictAt, listenerUse } from './registry-change.js';
 import { OPER_INDEX } from './registry-limits.js';

@@ -1,6 +1,6 @@
 import { EventCenterError } from './errors.js';
 import { expectText, expectWhole, FieldProblems } from './field-problems.js';
-import type { Listener, ListenerFormat, ListenerKind, RetryPolicy } from './model.js';
+import type { Listener, ListenerFormat, RetryPolicy } from './model.js';
 import type { SchemaCompiler } from './ports.js';
 import {
   CLASS_NAME_LENGTH,
@@ -34,11 +34,6 @@ const OWN_HEADER_PREFIX = 'x-event-';
 /** RFC 9110, section 5.1. */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
-
-/** Whether a listener is called by url or in the node's own process. */
-export function kindOf(listener: Pick<Listener, 'url'>): ListenerKind {
-  return listener.url === null ? 'plugin' : 'url';
-}
 
 /** @throws INVALID_PARAM naming every field that is wrong. */
 export function checkListener(listener: Listener, schemas: SchemaCompiler): void {

@@ -1,14 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import { CallGate } from './call-gate.js';
 import type { LanePlan } from './lane-plans.js';
-import type { EventMessage } from './model.js';
+import type { EventMessage, ListenerKind } from './model.js';
 import { sleep } from './periodic.js';
-import type { Broker, Clock, Handler, Log, Subscription } from './ports.js';
+import type { Broker, Clock, Handler, Log, NodeQueue, Subscription } from './ports.js';
 
 /** Why a node's queue is not taken from for a while, although the plan says so. */
 export type PauseReason = 'bytes' | 'nowhere-to-go';
 
 export interface NodeLaneDeps {
+  kind: ListenerKind;
   broker: Pick<Broker, 'consumeNode' | 'depth'>;
   /** Shared by all lanes: bounds the broker operations that run at a time. */
   operations: CallGate;
@@ -189,8 +190,8 @@ export class NodeLane {
     this.#replaced.add(stopped);
   }
 
-  #queue() {
-    return { kind: 'url', nodeCode: this.nodeCode } as const;
+  #queue(): NodeQueue {
+    return { kind: this.#deps.kind, nodeCode: this.nodeCode };
   }
 
   /** Under a rate, what is taken waits for its turn: so not more than about a second's worth. */

@@ -1,5 +1,5 @@
 import { hasCode } from './errors.js';
-import { kindOf } from './generation.js';
+import { kindAtNode } from './generation.js';
 import type { DeliveryState, OwedListener } from './model.js';
 import { eachOf } from './periodic.js';
 import type { ChainKey, Log, MatchedEvent, RecordedChain, Replay, ReplayFilter, ReplayStore } from './ports.js';
@@ -84,7 +84,7 @@ export async function publishUnits(scope: ReplayScope, events: MatchedEvent[]): 
 async function publishUnit(scope: ReplayScope, unit: ReplayUnit): Promise<{ done: number; failed: number }> {
   const { redelivery, snapshot, replay, log } = scope;
   const { eventId, nodeCode } = unit;
-  const callable = unit.listeners.filter((listener) => kindOf(snapshot, listener) !== null);
+  const callable = unit.listeners.filter((listener) => kindAtNode(snapshot, listener) !== null);
   const deleted = unit.listeners.length - callable.length;
   const chosen: { count: number | null } = { count: null };
   try {

@@ -1,5 +1,6 @@
 import { hasCode } from './errors.js';
 import { isOverdue, isUnsettled } from './generation.js';
+import { kindOf } from './listener-kind.js';
 import type { ListenerKind } from './model.js';
 import { eachOf, Periodic, type TaskResult } from './periodic.js';
 import type { Broker, ChainKey, Clock, Log, Metrics, RedeliveryStore } from './ports.js';
@@ -100,9 +101,9 @@ export class Sweeper {
     const unrecorded =
       ((await broker.depth({ kind: 'journal' })) ?? 0) + ((await broker.depth({ kind: 'outcomes' })) ?? 0);
     const kinds = new Map<string, Set<ListenerKind>>();
-    for (const { nodeCode, url } of snapshot.data.listeners) {
-      const known = kinds.get(nodeCode) ?? new Set();
-      kinds.set(nodeCode, known.add(url === null ? 'plugin' : 'url'));
+    for (const listener of snapshot.data.listeners) {
+      const known = kinds.get(listener.nodeCode) ?? new Set();
+      kinds.set(listener.nodeCode, known.add(kindOf(listener)));
     }
     const enabled = snapshot.data.nodes.filter((node) => node.enabled);
     this.#emptiness.retain(new Set(enabled.map((node) => node.nodeCode)));

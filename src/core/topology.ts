@@ -1,4 +1,5 @@
-import type { ListenerKind, ListenerRevision, RegistryData } from './model.js';
+import { kindOf } from './listener-kind.js';
+import type { ListenerRevision, RegistryData } from './model.js';
 import type { NodeQueue, Topology } from './ports.js';
 
 /** The most different delays that can be declared (architecture, topology). */
@@ -13,7 +14,7 @@ export function delaySteps(defaultDelaysMs: number[], listenerDelaysMs: Iterable
 export function topologyOf(data: RegistryData, defaultDelaysMs: number[]): Topology {
   const queues = new Map<string, NodeQueue & { eventTypeIds: Set<string> }>();
   for (const listener of data.listeners) {
-    const kind: ListenerKind = listener.url === null ? 'plugin' : 'url';
+    const kind = kindOf(listener);
     const key = `${kind} ${listener.nodeCode}`;
     let queue = queues.get(key);
     if (queue === undefined) {

@@ -2,9 +2,10 @@ import { setMaxListeners } from 'node:events';
 import { AssuredPublisher } from './assured-publish.js';
 import { ByteBudget } from './byte-budget.js';
 import { CallGate } from './call-gate.js';
+import type { ChainRunDeps } from './chain-run.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import { Deliverer } from './deliver.js';
-import type { EventMessage } from './model.js';
+import type { EventMessage, ListenerKind } from './model.js';
 import { lanePlans, type LanePlan } from './lane-plans.js';
 import { NodeLane } from './node-lane.js';
 import { OutcomeBatches } from './outcome-batches.js';
@@ -23,11 +24,15 @@ import type {
 import type { RegistrySnapshot, RegistryView } from './registry.js';
 
 export interface WorkerDeps {
+  /** Which queues are served; `url` unless it is said. */
+  kind?: ListenerKind;
   broker: Pick<Broker, 'consumeNode' | 'depth' | 'publishToNode' | 'publishOutcomes' | 'publishEvent'>;
   registry: RegistryView;
   claims: ClaimStore;
   parked: ParkedStore;
   caller: ListenerCaller;
+  /** Told when a listener has failed for good, before that is recorded. Never rejects. */
+  compensate?: ChainRunDeps['compensate'];
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   clock: Clock;
@@ -65,6 +70,7 @@ const DEFAULT_PATIENCE_MS = 10_000;
  */
 export class Worker {
   readonly #deps: WorkerDeps;
+  readonly #kind: ListenerKind;
   readonly #breaker: CircuitBreaker;
   readonly #outcomes: OutcomeBatches;
   readonly #deliverer: Deliverer;
@@ -84,6 +90,7 @@ export class Worker {
   constructor(deps: WorkerDeps) {
     const { broker, clock, log, metrics, options } = deps;
     this.#deps = deps;
+    this.#kind = deps.kind ?? 'url';
     setMaxListeners(0, this.#graceOver.signal);
     this.#breaker = new CircuitBreaker({ clock, threshold: options.breakerThreshold, probeMs: options.breakerProbeMs });
     const publisher = new AssuredPublisher({
@@ -104,6 +111,7 @@ export class Worker {
     });
     this.#deliverer = new Deliverer({
       ...deps,
+      kind: this.#kind,
       breaker: this.#breaker,
       publisher,
       outcomes: this.#outcomes,
@@ -159,7 +167,7 @@ export class Worker {
   }
 
   #follow(snapshot: RegistrySnapshot): void {
-    const plans = lanePlans(snapshot);
+    const plans = lanePlans(snapshot, this.#kind);
     for (const [nodeCode, plan] of plans) {
       const lane = this.#lanes.get(nodeCode);
       if (lane === undefined) this.#open(nodeCode, plan);
@@ -175,6 +183,7 @@ export class Worker {
 
   #open(nodeCode: string, plan: LanePlan): void {
     const lane = new NodeLane(nodeCode, plan, {
+      kind: this.#kind,
       broker: this.#deps.broker,
       operations: this.#operations,
       handler: (owner) => (received) => this.#take(owner, received),

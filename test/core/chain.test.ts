@@ -187,7 +187,10 @@ describe('who is in the chain', () => {
       ],
     });
     expect(
-      chainLinks(snapshot, event, firstPosition('A')).map(({ listenerId, listener }) => [listenerId, listener?.id]),
+      chainLinks(snapshot, event, { position: firstPosition('A'), kind: 'url' }).map(({ listenerId, listener }) => [
+        listenerId,
+        listener?.id,
+      ]),
     ).toEqual([
       ['L2', 'L2'],
       ['ended', undefined],
@@ -198,7 +201,7 @@ describe('who is in the chain', () => {
   it('are the named ones, even when nobody knows any more that they were owed', () => {
     const snapshot = aSnapshot({ version: 9, listeners: [first, second], revisions: [] });
     const named = { ...firstPosition('A'), targets: ['L2', 'gone'], listenerId: 'L1' };
-    expect(chainLinks(snapshot, event, named)).toMatchObject([
+    expect(chainLinks(snapshot, event, { position: named, kind: 'url' })).toMatchObject([
       { listenerId: 'gone', listener: null },
       { listenerId: 'L1', listener: { id: 'L1' } },
       { listenerId: 'L2', listener: { id: 'L2' } },
@@ -208,7 +211,9 @@ describe('who is in the chain', () => {
   it('are without registration when they became plugins or went to another node', () => {
     const listeners = [aListener('L1', { url: null, implClassName: 'x.Y' }), aListener('L2', { nodeCode: 'B' })];
     const snapshot = aSnapshot({ listeners, revisions: [aRevision(first), aRevision(second)] });
-    expect(chainLinks(snapshot, event, firstPosition('A')).map((link) => link.listener)).toEqual([null, null]);
+    expect(
+      chainLinks(snapshot, event, { position: firstPosition('A'), kind: 'url' }).map((link) => link.listener),
+    ).toEqual([null, null]);
   });
 });
 

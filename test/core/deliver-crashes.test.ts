@@ -88,6 +88,7 @@ class World {
       signal: NEVER,
     });
     const deliverer = new Deliverer({
+      kind: 'url',
       ...shared,
       registry: fixedRegistry(
         aSnapshot({ listeners: this.#plan.failures.map((_, index) => aListener(`L${index}`, { operIndex: index })) }),

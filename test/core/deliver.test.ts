@@ -59,6 +59,7 @@ function setUp(parts: Partial<RegistryData> = {}, over: { patienceMs?: number; c
   });
   const disabled: string[] = [];
   const deliverer = new Deliverer({
+    kind: 'url',
     registry,
     claims,
     caller,
