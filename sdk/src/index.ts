@@ -10,3 +10,5 @@ export {
   verifySignature,
 } from './signature.js';
 export type { CallToSign, FormField, SignatureAlgorithm, SignedParts, SignedQuery } from './signature.js';
+export { EventCenterClientError, InvalidOptionError, RefusedError, UnavailableError } from './errors.js';
+export type { BusinessEvent } from './business-event.js';

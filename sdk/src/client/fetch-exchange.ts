@@ -1,0 +1,45 @@
+import type { HttpAnswer, HttpExchange, HttpRequest } from './http-exchange.js';
+import { ExchangeFailed } from './http-exchange.js';
+import { aborted, messageOf, timedOut } from './node-exchange.js';
+
+/** Exchanges over a `fetch` that the application gives, such as one that goes through a proxy. */
+export class FetchExchange implements HttpExchange {
+  readonly #origin: string;
+  readonly #fetch: typeof fetch;
+
+  constructor(baseUrl: URL, fetchLike: typeof fetch) {
+    this.#origin = baseUrl.origin;
+    this.#fetch = fetchLike;
+  }
+
+  async exchange({ method, target, headers, body, timeoutMs, signal }: HttpRequest): Promise<HttpAnswer> {
+    if (signal?.aborted === true) throw aborted(signal);
+    const controller = new AbortController();
+    const onAbort = (): void => controller.abort(aborted(signal));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer = setTimeout(() => controller.abort(timedOut(timeoutMs)), timeoutMs);
+    try {
+      const response = await this.#fetch(this.#origin + target, {
+        method,
+        headers,
+        body,
+        redirect: 'manual',
+        signal: controller.signal,
+      });
+      const text = await response.text();
+      return { status: response.status, headers: Object.fromEntries(response.headers), text };
+    } catch (error) {
+      const ended: unknown = controller.signal.reason;
+      if (ended instanceof ExchangeFailed) throw ended;
+      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+      throw new ExchangeFailed('network', messageOf(cause), error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  close(): void {
+    // The connections belong to the given fetch.
+  }
+}
