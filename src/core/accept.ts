@@ -1,5 +1,5 @@
 import { Authenticator, type AuthenticatorDeps, type SignedCall } from './authenticate.js';
-import { EventCenterError, invalidField } from './errors.js';
+import { EventCenterError, hasCode, invalidField } from './errors.js';
 import { uuidV5, uuidV7 } from './ids.js';
 import { publishKeyed, type KeyedPublishDeps } from './keyed-publish.js';
 import { BUILT_IN_NODE_CODE, OWNER_ALL, type Event, type EventType, type JsonValue, type Node } from './model.js';
@@ -59,7 +59,7 @@ export class Acceptor {
    * Accepts a signed event. `read` is asked for the parameters after the signature, clock and rate have passed, and may
    * throw INVALID_PARAM.
    * @throws every code of the protocol page, section 2, but PAYLOAD_TOO_LARGE. After UNAVAILABLE it is unknown which
-   *   queues have the event.
+   *   queues have the event; that and IN_PROGRESS carry the `eventId` of a keyed event.
    */
   acceptSigned(call: SignedCall, read: () => Submission): Promise<Accepted> {
     const line: SendLine = { appId: shortened(call.appId) };
@@ -86,6 +86,7 @@ export class Acceptor {
     const { log, metrics } = this.#deps;
     metrics.refused(error.code);
     const fields: SendLine = { ...line, code: error.code, reason: error.message };
+    if (error.eventId !== null) fields['eventId'] = error.eventId;
     if (error.cause !== undefined) fields['error'] = error.cause;
     if (error.code === 'UNAVAILABLE') log.warn('event.refused', fields);
     else log.info('event.refused', fields);
@@ -140,13 +141,19 @@ export class Acceptor {
       await publish(false);
       return 'OK';
     }
-    return publishKeyed(this.#deps, {
-      key: { appId: event.appId, key: event.senderUuid },
-      eventId: event.eventId,
-      bodyHash: bodyHash(submission.bodyFields),
-      now: event.acceptedAt,
-      publish,
-    });
+    try {
+      return await publishKeyed(this.#deps, {
+        key: { appId: event.appId, key: event.senderUuid },
+        eventId: event.eventId,
+        bodyHash: bodyHash(submission.bodyFields),
+        now: event.acceptedAt,
+        publish,
+      });
+    } catch (error) {
+      // A repeat under the key gets the same id, so that the sender may be told it already.
+      if (hasCode(error, 'UNAVAILABLE') || hasCode(error, 'IN_PROGRESS')) throw error.aboutEvent(event.eventId);
+      throw error;
+    }
   }
 
   #takeRate(node: Node): void {

@@ -74,6 +74,22 @@ export class EventCenterError extends Error {
   get retryable(): boolean {
     return ERROR_TABLE[this.code].retryable;
   }
+
+  /** The event that the refused call was about; null when none was made or nobody knows its id. */
+  get eventId(): string | null {
+    const { eventId } = this.extra;
+    return typeof eventId === 'string' ? eventId : null;
+  }
+
+  /** The same error about an event whose id is known. A new one, because others may be told of this one too. */
+  aboutEvent(eventId: string): EventCenterError {
+    return new EventCenterError(this.code, this.message, {
+      fields: this.fields,
+      ...(this.retryAfterSeconds === null ? {} : { retryAfterSeconds: this.retryAfterSeconds }),
+      cause: this.cause ?? this,
+      extra: { ...this.extra, eventId },
+    });
+  }
 }
 
 /** An `INVALID_PARAM` about one field. */

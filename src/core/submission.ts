@@ -44,19 +44,14 @@ const KEY_LENGTH = 128;
 /**
  * Checks the parameters of a send (protocol, section 2).
  * @throws INVALID_PARAM naming the field, `sourceIdField` being how the caller writes `sourceId`; NOT_IMPLEMENTED for
- *   an `orderKey`.
+ *   an `orderKey` beside parameters that satisfy their rules.
  */
 export function checkSubmission(
   submission: Submission,
   rules: { requireTenant: boolean; sourceIdField: string; now: number },
 ): CheckedSubmission {
-  if (submission.orderKey !== null) {
-    throw new EventCenterError('NOT_IMPLEMENTED', 'orderKey: no order is promised between events, leave it out', {
-      fields: [{ path: 'orderKey', message: 'not built yet' }],
-    });
-  }
   const tenantCode = isGiven(submission.tenantCode) ? submission.tenantCode : null;
-  return {
+  const checked: CheckedSubmission = {
     sourceId: requiredText(rules.sourceIdField, submission.sourceId),
     eventType: requiredText('eventType', submission.eventType),
     tenantCode: rules.requireTenant || tenantCode !== null ? requiredText('tenantCode', tenantCode) : null,
@@ -66,6 +61,12 @@ export function checkSubmission(
     traceparent: isGiven(submission.traceparent) ? validTraceparent(submission.traceparent) : null,
     bodyFields: submission.bodyFields,
   };
+  if (submission.orderKey !== null) {
+    throw new EventCenterError('NOT_IMPLEMENTED', 'orderKey: no order is promised between events, leave it out', {
+      fields: [{ path: 'orderKey', message: 'not built yet' }],
+    });
+  }
+  return checked;
 }
 
 /** What tells two bodies under one idempotency key apart: a hash over their fields, whose order does not count. */

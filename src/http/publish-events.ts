@@ -197,7 +197,7 @@ function refusedItem(error: unknown): Item {
     return { status: 500, code: 'INTERNAL', eventId: null, message: 'Something broke on our side' };
   }
   const errors = error.fields.length === 0 ? {} : { errors: error.fields };
-  return { status: error.status, code: error.code, eventId: null, message: error.message, ...errors };
+  return { status: error.status, code: error.code, eventId: error.eventId, message: error.message, ...errors };
 }
 
 /** Does `work` for each input, for at most `PARALLEL` at a time. `work` must not reject. */

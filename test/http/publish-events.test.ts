@@ -15,8 +15,9 @@ function newSetting(data: Parameters<typeof anEventType>[2] = {}) {
   const actorOf = () => ({ name: 'token:t', requestId: null });
   app.use('/api/v1', publishEventsRouter({ acceptor: setting.acceptor, actorOf, maxBodyBytes: MAX_PAYLOAD }));
   const answerError: ErrorRequestHandler = (error: unknown, _req, res, _next) => {
-    if (error instanceof EventCenterError) res.status(error.status).json({ code: error.code, errors: error.fields });
-    else res.status((error as { status?: number }).status ?? 500).json({});
+    if (error instanceof EventCenterError) {
+      res.status(error.status).json({ code: error.code, errors: error.fields, ...error.extra });
+    } else res.status((error as { status?: number }).status ?? 500).json({});
   };
   app.use(answerError);
   return {
@@ -109,6 +110,19 @@ describe('POST /api/v1/events', () => {
     setting.broker.refuse = 1;
     expect(await publish({ ...EVENT, userObject: {} })).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } });
     expect((await publish({ ...EVENT, orderKey: 'k' })).body.code).toBe('NOT_IMPLEMENTED');
+  });
+
+  it('tells the id of a keyed event that was not confirmed, which a repeat gets too', async () => {
+    const { setting, publish } = newSetting();
+    const keyed = { ...EVENT, uuid: 'k' };
+    setting.broker.refuse = 2;
+    const alone = await publish(keyed);
+    const [item] = (await publish([keyed])).body.items;
+    const { body: repeat } = await publish(keyed);
+    expect([alone.status, alone.body.code, alone.body.eventId]).toEqual([503, 'UNAVAILABLE', repeat.eventId]);
+    expect(item).toMatchObject({ status: 503, code: 'UNAVAILABLE', eventId: repeat.eventId });
+    setting.broker.refuse = 1;
+    expect((await publish(EVENT)).body).not.toHaveProperty('eventId');
   });
 
   it('schedules by ms or RFC 3339', async () => {

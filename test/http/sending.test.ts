@@ -181,7 +181,8 @@ describe('the answer', () => {
     const answer = await setting.send(...args);
     expect(answer).toMatchObject(refused(code));
     expect(answer.data['msg']).toBe(answer.data['message']);
-    expect(answer.data).not.toHaveProperty('eventId');
+    expect(Object.keys(answer.data)).toEqual(['status', 'message', 'msg', 'code', 'eventId']);
+    expect(answer.data['eventId']).toBe('');
     expect(setting.broker.messages).toEqual([]);
     expect(setting.metrics.counts.get(`refused ${code}`)).toBe(1);
   });
@@ -201,8 +202,25 @@ describe('the answer', () => {
   it('to an unconfirmed event is 503 with the seconds to wait', async () => {
     setting.broker.refuse = 1;
     const answer = await setting.send(EVENT);
+    expect(answer).toMatchObject({ status: 503, data: { status: 0, code: 'UNAVAILABLE', eventId: '' } });
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+  });
+
+  it('to an unconfirmed event under a key is 503 with the id that a repeat gets', async () => {
+    setting.broker.refuse = 1;
+    const keyed = { ...EVENT, uuid: 'k' };
+    const answer = await setting.send(keyed);
     expect(answer).toMatchObject({ status: 503, data: { status: 0, code: 'UNAVAILABLE' } });
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    const repeat = await setting.send(keyed);
+    expect(repeat.data).toMatchObject({ status: 1, code: 'OK', eventId: answer.data['eventId'] });
+    expect(answer.data['eventId']).not.toBe('');
+  });
+
+  it('to an orderKey beside a wrong parameter names the parameter', async () => {
+    const answer = await setting.send({ ...EVENT, sourceID: '', orderKey: 'k' });
+    expect(answer).toMatchObject(refused('INVALID_PARAM'));
+    expect(answer.data['message']).toContain('sourceID');
   });
 
   it('to a keyed repeat that is still running is 503', async () => {
@@ -219,7 +237,7 @@ describe('the answer', () => {
     expect(answer).toMatchObject({ status: 503, data: { status: 0, code: 'IN_PROGRESS' } });
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
     confirm();
-    expect((await first).data['code']).toBe('OK');
+    expect((await first).data).toMatchObject({ code: 'OK', eventId: answer.data['eventId'] });
   });
 
   it('to a repeat of a key is DUPLICATE for the same fields in any order and form, else INVALID_PARAM', async () => {

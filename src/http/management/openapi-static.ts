@@ -37,7 +37,7 @@ const sendAnswer = z
       message: z.string(),
       msg: z.string(),
       code: z.string(),
-      eventId: z.string().nullable().optional(),
+      eventId: z.string().meta({ description: 'empty in a refusal, except in the 503 of a keyed event' }),
     }),
   })
   .meta({ id: 'SendEventAnswer' });

@@ -36,11 +36,12 @@ export function answerData(res: ServerResponse, data: Record<string, unknown>): 
 }
 
 /**
- * `{"data":{"status":0,…}}` of a refused call. When its body has not been read, the connection is closed after a bounded
+ * `{"data":{"status":0,…}}` of a refused call, its `eventId` empty unless a repeat would get that id. When its body has not been read, the connection is closed after a bounded
  * part of it, because a sender that still writes would lose the answer to a reset.
  */
 export function answerRefused(req: IncomingMessage, res: ServerResponse, error: EventCenterError): void {
-  const data = { status: 0, message: error.message, msg: error.message, code: error.code };
+  const { message, code } = error;
+  const data = { status: 0, message, msg: message, code, eventId: error.eventId ?? '' };
   const status = STATUS_BESIDE_200[error.code] ?? 200;
   const body = JSON.stringify({ data });
   const headers: Headers = {};
