@@ -12,7 +12,7 @@ export interface ExchangeRequest {
   timeoutMs: number;
 }
 
-/** A whole answer, of which at most 64 KiB of body were read; or why there is none. */
+/** An answer with the first 64 KiB of its body at most; or why there is none. */
 export type ExchangeResult =
   | {
       kind: 'complete';
@@ -20,18 +20,19 @@ export type ExchangeResult =
       contentType: string | null;
       retryAfter: string | null;
       body: Buffer;
-      /** The body was longer; the connection was given up. */
-      truncated: boolean;
     }
   | { kind: 'incomplete'; status: number | null; error: string };
 
-/** The most that is read of an answer's body (wire page, section 3). */
+/** The most that is read of an answer's body (protocol page, section 3). */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
  * Sends a request and takes its answer, all within `timeoutMs`, connecting included. Never rejects and follows nothing.
  * A kept connection that turns out to be dead when the request is written, so that none of it can have arrived, is
  * replaced once without being counted; a request that may have arrived is never sent again here.
+ *
+ * A body that goes on beyond 64 KiB ends the exchange there: what follows is neither kept nor waited for, and its
+ * connection is given up, because draining it could take for ever.
  *
  * Interim answers before the final one are skipped, except `100 Continue`, which was not asked for (no `Expect` is ever
  * sent): undici gives the connection up at one, by design and without an option, and the exchange is `incomplete`.
@@ -95,12 +96,12 @@ class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#chunks.push(chunk.subarray(0, room));
-    this.#complete(true);
-    controller.abort(new Error('the answer is too long'));
+    this.#complete();
+    controller.abort(new Error('enough of the answer was read'));
   }
 
   onResponseEnd(): void {
-    this.#complete(false);
+    this.#complete();
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
@@ -122,14 +123,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     return error.syscall === 'write' || (error.syscall === 'read' && this.#controller === null);
   }
 
-  #complete(truncated: boolean): void {
+  #complete(): void {
     this.#end({
       kind: 'complete',
       status: this.#status ?? 0,
       contentType: this.#contentType,
       retryAfter: this.#retryAfter,
       body: this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks),
-      truncated,
     });
   }
 

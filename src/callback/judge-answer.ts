@@ -20,9 +20,9 @@ export function judgeAnswer(result: ExchangeResult, now: number): Judgement {
     const { status, error } = result;
     return { kind: 'unreachable', status, error, response: null, retryAfterMs: null };
   }
-  const { status, body, contentType, truncated } = result;
+  const { status, body, contentType } = result;
   const text = decode(body, contentType);
-  const error = truncated ? 'the answer is longer than 64 KiB' : refusal(status, text);
+  const error = refusal(status, text);
   const response = body.length === 0 ? null : body.length <= KEPT_BYTES ? text : beginning(body, contentType);
   if (error === null) return { kind: 'success', status, error, response, retryAfterMs: null };
   return { kind: 'refused', status, error, response, retryAfterMs: retryAfterMs(result.retryAfter, now) };

@@ -207,14 +207,61 @@ describe('what an answer means', () => {
     expect(await call()).toMatchObject({ kind: 'refused', status: 503, retryAfterMs: 7_000, response: 'busy' });
   });
 
-  it('reads at most 64 KiB and gives the connection up', async () => {
+  it('judges the first 64 KiB of an answer and gives the connection of a longer one up', async () => {
     stub.answer('/l', 'huge');
     const answer = await call();
-    expect(answer.error).toContain('64 KiB');
+    expect(answer).toMatchObject({ kind: 'refused', status: 200, error: 'the answer is not JSON' });
     expect(answer.response).toHaveLength(4096);
     await until('the connection is closed', () => stub.connections.open === 0);
     stub.answer('/l', { body: `{"success":true,"padding":"${'x'.repeat(64 * 1024 - 30)}"}` });
     expect(await call()).toMatchObject({ kind: 'success' });
+    stub.answer('/l', { body: `{"success":true}${' '.repeat(128 * 1024)}` });
+    expect(await call()).toMatchObject({ kind: 'success', response: expect.any(String) });
+    stub.answer('/l', { status: 500, body: 'x'.repeat(128 * 1024) });
+    expect(await call()).toMatchObject({ kind: 'refused', status: 500, error: 'answered 500' });
+  });
+
+  it.each([
+    ['with chunks', 'Transfer-Encoding: chunked', `10000\r\n${'x'.repeat(0x10000)}\r\n`],
+    ['with a length of 100 MB', 'Content-Length: 100000000', 'x'.repeat(0x10000)],
+    ['without a length', 'Connection: close', 'x'.repeat(0x10000)],
+  ])('neither keeps nor awaits an endless answer %s', async (_name, header, part) => {
+    let written = 0;
+    let gone = false;
+    const endless = createServer((socket) => {
+      const write = (): void => {
+        do written += part.length;
+        while (!socket.destroyed && socket.write(part));
+      };
+      socket.on('error', () => undefined).on('close', () => (gone = true));
+      socket.on('drain', write).once('data', () => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n${header}\r\n\r\n`);
+        write();
+      });
+    });
+    const port = await listen(endless);
+    const answer = await call({ url: `http://127.0.0.1:${port}/`, timeoutMs: 30_000 });
+    expect(answer).toMatchObject({ kind: 'refused', status: 200, error: 'the answer is not JSON' });
+    expect(answer.response).toHaveLength(4096);
+    expect(answer.durationMs).toBeLessThan(10_000);
+    await until('the connection is closed', () => gone);
+    // What the kernel took in; the rest of 100 MB was never asked for.
+    expect(written).toBeLessThan(50_000_000);
+    await new Promise((resolve) => endless.close(resolve));
+  });
+
+  it('waits no longer than its time-out for an answer of exactly 64 KiB that does not end', async () => {
+    const hanging = createServer((socket) => {
+      socket
+        .on('error', () => undefined)
+        .once('data', () => {
+          socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n${'x'.repeat(0x10000)}\r\n`);
+        });
+    });
+    const port = await listen(hanging);
+    const answer = await call({ url: `http://127.0.0.1:${port}/`, timeoutMs: 1_000 });
+    expect(answer).toMatchObject({ kind: 'unreachable', status: 200, error: 'no complete answer within 1000 ms' });
+    await new Promise((resolve) => hanging.close(resolve));
   });
 
   it('is unreachable for a port where nobody listens, and a name that nobody has', async () => {
