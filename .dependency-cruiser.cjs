@@ -70,8 +70,22 @@ module.exports = {
       name: 'sdk-stands-alone',
       comment: 'The SDK is a package of its own and imports nothing of the centre.',
       severity: 'error',
-      from: { path: '^sdk/' },
+      from: { path: '^sdk/', pathNot: '^sdk/src/amqp/' },
       to: { path: '^(src|migrations|ormconfig)' },
+    },
+    {
+      name: 'sdk-bundles-the-engine-only',
+      comment: 'Who takes events from RabbitMQ runs the delivery engine itself, bundled; no other part of the centre.',
+      severity: 'error',
+      from: { path: '^sdk/src/amqp/' },
+      to: { path: '^(src|migrations|ormconfig)', pathNot: '^src/(core|schema|broker)/' },
+    },
+    {
+      name: 'sdk-needs-nothing-to-send-and-receive',
+      comment: 'Outside of sdk/src/amqp the SDK is plain TypeScript and built-ins of Node.',
+      severity: 'error',
+      from: { path: '^sdk/src/', pathNot: '^sdk/src/amqp/' },
+      to: { pathNot: '^sdk/src/', dependencyTypesNot: BUILT_IN.dependencyTypes },
     },
     {
       name: 'migrations-import-nothing-of-ours',

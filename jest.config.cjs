@@ -11,6 +11,7 @@ module.exports = {
   },
   moduleNameMapper: {
     '^@event-center/sdk$': '<rootDir>/sdk/src/index.ts',
+    '^@event-center/sdk/(.*)$': '<rootDir>/sdk/src/$1/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/sdk/dist/'],

@@ -30,6 +30,8 @@ const SOURCES = [
   'tsconfig.json',
   'tsconfig.build.json',
   'sdk/tsconfig.json',
+  'sdk/tsdown.config.ts',
+  'sdk/package.json',
 ];
 /** Written after a build with the time at which it began, so that a change during the build is not overlooked. */
 const BUILD_STAMP = join(ROOT, 'dist', '.built');
@@ -119,8 +121,7 @@ function needsBuild() {
 async function build() {
   say('building');
   const startedAt = Date.now();
-  const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  await run(process.execPath, [compiler, '-b', 'sdk', 'tsconfig.build.json']);
+  await npm(['run', '--silent', 'build']);
   writeFileSync(BUILD_STAMP, String(startedAt));
 }
 
