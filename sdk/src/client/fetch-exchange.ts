@@ -31,8 +31,8 @@ export class FetchExchange implements HttpExchange {
     } catch (error) {
       const ended: unknown = controller.signal.reason;
       if (ended instanceof ExchangeFailed) throw ended;
-      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      throw new ExchangeFailed('network', messageOf(cause), error);
+      // A fetch says why it failed in the cause only.
+      throw new ExchangeFailed('network', messageOf((error as { cause?: unknown } | null)?.cause ?? error), error);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);

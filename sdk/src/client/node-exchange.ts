@@ -93,9 +93,10 @@ export function timedOut(timeoutMs: number): ExchangeFailed {
   return new ExchangeFailed('timeout', `no complete answer within ${String(timeoutMs)} ms`);
 }
 
-/** Node reports several failed addresses as one error without a message. */
+/** What an error says. Node reports several failed addresses as one error without a message. */
 export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = (error as NodeJS.ErrnoException).code;
-  return error.message === '' ? (code ?? error.name) : error.message;
+  if (typeof error !== 'object' || error === null) return String(error);
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  if (typeof message === 'string' && message !== '') return message;
+  return typeof code === 'string' ? code : 'no connection';
 }
