@@ -1,0 +1,10 @@
+export type { OutboxExecutor, SqliteExecutor } from './executor.js';
+export type { OutboxEvent } from './outbox-event.js';
+export { Outbox } from './outbox.js';
+export type { OutboxOptions } from './outbox.js';
+export type { OutboxDatabase } from './relay-database.js';
+export type { DeadEvent, DeadFilter, OutboxStats } from './relay-store.js';
+export { OutboxRelay } from './relay.js';
+export type { OutboxClient, OutboxLog, OutboxRelayOptions, RelayedEvent, RelayRound } from './relay.js';
+export type { OutboxDialect } from './statement.js';
+export { RETRY_REFUSALS } from './verdict.js';
