@@ -167,7 +167,7 @@ async function withCentre(kind: 'centre' | 'embedded', nodes: string[][], work: 
     if (database !== null) {
       const delays = [5_000, 30_000, 120_000, 600_000, 1_800_000].map((ms) => `delay.${ms}`);
       await broker.remove(
-        ['events', 'redeliver', 'dead', 'control', ...delays],
+        ['events', 'redeliver', 'dead', 'outcomes', 'control', ...delays],
         ['journal', 'outcomes', 'dead', ...delays, ...nodes.map((_, index) => `node.BENCH-${index}`)],
       );
       await database.remove();

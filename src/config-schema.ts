@@ -45,6 +45,19 @@ const delaysMs = z.union(
   DELAYS_RULE,
 );
 
+const NAMES_RULE = 'expected names without commas and spaces around them, separated by commas';
+const name = z.string(NAMES_RULE).regex(/^[^\s,](?:[^,]*[^\s,])?$/, NAMES_RULE);
+const names = z.union(
+  [
+    z.array(name),
+    z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(name)),
+  ],
+  NAMES_RULE,
+);
+
 /** What `masterKey` must look like. */
 export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make one with: openssl rand -hex 32';
 
@@ -92,6 +105,7 @@ export const configSchema = z.strictObject({
       connectTimeoutMs: whole(100, 60_000).default(5_000),
       confirmTimeoutMs: whole(100, 60_000).default(5_000),
       heartbeatSeconds: whole(1, 300).default(5),
+      trustedUsers: names.default([]),
     })
     .prefault({}),
   database: z

@@ -11,6 +11,7 @@ export interface Names {
   /** Fanout exchange to every process. */
   control: string;
   journal: string;
+  /** Fanout exchange, and its queue. */
   outcomes: string;
   /** Fanout exchange, and its queue, of a delay step. */
   delay(delayMs: number): string;

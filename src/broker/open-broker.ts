@@ -1,5 +1,6 @@
 import type { Broker, Clock, Log, Metrics } from '../core/ports.js';
 import { EmbeddedBroker } from './embedded/embedded-broker.js';
+import { CentreUpkeep } from './rabbitmq/centre-upkeep.js';
 import { RabbitmqBroker } from './rabbitmq/rabbitmq-broker.js';
 
 export interface OpenBrokerOptions {
@@ -11,6 +12,8 @@ export interface OpenBrokerOptions {
   /** A publish that is not confirmed by then rejects with UNAVAILABLE. */
   confirmTimeoutMs: number;
   heartbeatSeconds: number;
+  /** Users of RabbitMQ, beside those of `url`, whose outcomes may be about every node; none by default. */
+  trustedUsers?: string[];
   /** Where the embedded broker keeps its file. */
   dataDir: string;
   log: Log;
@@ -25,13 +28,15 @@ export interface OpenBrokerOptions {
 export function openBroker(options: OpenBrokerOptions): Broker {
   const { url, prefix, log, clock = { now: () => Date.now() }, metrics = null } = options;
   if (url === 'embedded:') return new EmbeddedBroker({ dataDir: options.dataDir, prefix, clock, log, metrics });
-  const { connectTimeoutMs, confirmTimeoutMs, heartbeatSeconds, settleMs } = options;
+  const { connectTimeoutMs, confirmTimeoutMs, heartbeatSeconds, trustedUsers = [], settleMs } = options;
   return new RabbitmqBroker({
     addresses: url.split(',').map((address) => address.trim()),
     prefix,
     connectTimeoutMs,
     confirmTimeoutMs,
     heartbeatSeconds,
+    upkeep: (context) => new CentreUpkeep(context),
+    trustedUsers,
     log,
     metrics,
     ...(settleMs === undefined ? {} : { settleMs }),

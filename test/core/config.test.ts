@@ -168,6 +168,14 @@ describe('reading the configuration', () => {
     expect(loadConfig({ ...servers, EVENT_CENTER_MASTER_KEY: MASTER_KEY }).masterKey).toBe(MASTER_KEY);
   });
 
+  it('takes the trusted users of the broker as a list', () => {
+    const config = loadConfig({ EVENT_CENTER_BROKER_TRUSTED_USERS: 'centre-b, centre-c' });
+    expect(config.broker.trustedUsers).toEqual(['centre-b', 'centre-c']);
+    expect(refusal({ EVENT_CENTER_BROKER_TRUSTED_USERS: 'centre-b,,' }).message).toContain(
+      'broker.trustedUsers (EVENT_CENTER_BROKER_TRUSTED_USERS): expected names',
+    );
+  });
+
   it('refuses several processes on the embedded broker', () => {
     expect(refusal({ EVENT_CENTER_ROLE: 'worker' }).message).toContain('role (EVENT_CENTER_ROLE): expected all');
   });

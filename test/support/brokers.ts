@@ -38,7 +38,7 @@ export function brokerFixture(kind: BrokerKind): BrokerFixture {
   const dataDir = mkdtempSync(join(tmpdir(), 'ec-broker-'));
   const made: Broker[] = [];
   const queues = new Set<string>([names.journal, names.outcomes, names.dead]);
-  const exchanges = new Set<string>([names.events, names.redeliver, names.dead, names.control]);
+  const exchanges = new Set<string>([names.events, names.redeliver, names.dead, names.outcomes, names.control]);
   const noteDelay = (delayMs: number): void => {
     queues.add(names.delay(delayMs));
     exchanges.add(names.delay(delayMs));

@@ -53,7 +53,7 @@ async function onServers(dataDir: string): Promise<Surroundings> {
   const prefix = `ecf-${randomBytes(5).toString('hex')}.`;
   const database = await createOnServer();
   const queues = new Set(['journal', 'outcomes', 'dead']);
-  const exchanges = new Set(['events', 'redeliver', 'dead', 'control']);
+  const exchanges = new Set(['events', 'redeliver', 'dead', 'outcomes', 'control']);
   return {
     kind: 'RabbitMQ and MariaDB',
     environment: {

@@ -44,6 +44,12 @@ export function hostOf(address: string): string {
   return new URL(address).host;
 }
 
+/** The user whom an address logs in, as amqplib reads it. */
+export function userOf(address: string): string {
+  const { username, password } = new URL(address);
+  return username === '' && password === '' ? 'guest' : decodeURIComponent(username);
+}
+
 /** The socket, which amqplib has no method to cut. */
 export function streamOf(model: ChannelModel): Duplex {
   return (model.connection as unknown as { stream: Duplex }).stream;

@@ -1,4 +1,4 @@
-import type { ConfirmChannel, Options } from 'amqplib';
+import type { ConfirmChannel } from 'amqplib';
 import { EventCenterError } from '../../core/errors.js';
 import type { BrokerStatus, Log, Metrics } from '../../core/ports.js';
 import { forEachLimited } from '../for-each-limited.js';
@@ -6,17 +6,15 @@ import type { WireMessage } from '../message-format.js';
 import { namesUnder, type Names } from '../names.js';
 import { VersionListeners } from '../version-listeners.js';
 import { messageOf, pause, within } from '../within.js';
-import { listenForAnnouncements } from './control.js';
 import { Link, type Session } from './link.js';
 import { onConnectionOfItsOwn } from './one-off.js';
-import { probeQueue } from './probe.js';
-import type { Destination } from './publish-lane.js';
+import { probe } from './probe.js';
+import type { Destination, PublishOptions } from './publish-lane.js';
 import { Publisher } from './publisher.js';
 import { Readiness } from './readiness.js';
 import { closeChannel, openChannel, RpcChannels } from './rpc-channels.js';
-import { StuckQueues } from './stuck-queues.js';
 import type { RabbitmqSubscription } from './subscription.js';
-import { TopologyKeeper } from './topology-keeper.js';
+import type { Upkeep, UpkeepContext } from './upkeep.js';
 
 const SETTLE_MS = 2000;
 const REPAIR_EVERY_MS = 10 * 60_000;
@@ -35,6 +33,12 @@ export interface RabbitmqBrokerOptions {
   heartbeatSeconds: number;
   log: Log;
   metrics: Metrics | null;
+  /** What the process does for the queues and exchanges that it uses. */
+  upkeep: (context: UpkeepContext) => Upkeep;
+  /** Users of the broker, beside those of `addresses`, whose outcomes may be about every node. */
+  trustedUsers: string[];
+  /** Begins the names of the connections, as the broker shows them; the prefix by default. */
+  label?: string;
   /** How long newly declared queues rest before the broker counts as ready; 2000 by default. */
   settleMs?: number;
 }
@@ -49,14 +53,13 @@ type AnySubscription = Pick<RabbitmqSubscription<unknown>, 'attach' | 'detach' |
 export class Connections {
   readonly #options: RabbitmqBrokerOptions;
   readonly names: Names;
-  readonly keeper: TopologyKeeper;
+  readonly upkeep: Upkeep;
   readonly #publisher: Publisher;
   readonly #publishLink: Link;
   /** For destinations that stop a connection; opened when there is one. */
   readonly #asideLink: Link;
   readonly #consumeLink: Link;
   readonly #readiness: Readiness;
-  readonly stuck: StuckQueues;
   readonly #subscriptions = new Set<AnySubscription>();
   readonly versionListeners: VersionListeners;
   readonly #stopping = new AbortController();
@@ -70,18 +73,24 @@ export class Connections {
 
   constructor(options: RabbitmqBrokerOptions) {
     const { log, metrics, prefix, connectTimeoutMs, confirmTimeoutMs, heartbeatSeconds, addresses } = options;
+    const { label = prefix } = options;
     this.#options = options;
     this.names = namesUnder(prefix);
     this.versionListeners = new VersionListeners(log);
     this.rpcTimeoutMs = Math.max(MIN_RPC_TIMEOUT_MS, connectTimeoutMs);
-    this.keeper = new TopologyKeeper({
+    const connected = (): boolean => this.#consuming !== null && this.#publisher.problem === null;
+    this.upkeep = options.upkeep({
       names: this.names,
       log,
-      onQueueFailed: (queue) => {
-        this.stuck.suspectQueue(queue);
-      },
+      metrics,
+      rpcTimeoutMs: this.rpcTimeoutMs,
+      connected,
+      apart: (what, work) => this.#apart(what, work),
       onDeclared: () => {
         for (const subscription of this.#subscriptions) subscription.poke();
+      },
+      onVersion: (version) => {
+        this.versionListeners.tell(version);
       },
     });
     this.#publisher = new Publisher({
@@ -99,25 +108,12 @@ export class Connections {
     this.#readiness = new Readiness({
       settleMs: options.settleMs ?? SETTLE_MS,
       probe: () => this.#probeOwn(),
-      connected: () => this.#consuming !== null && this.#publisher.problem === null,
+      connected,
       log,
-    });
-    this.stuck = new StuckQueues({
-      probe: (queue) => this.#apart(`the probe of ${queue}`, (channel) => probeQueue(channel, queue)),
-      probeOwn: () => this.#apart('the probe', (channel) => probeQueue(channel, this.names.outcomes)),
-      connected: () => this.#consuming !== null && this.#publisher.problem === null,
-      boundTo: (eventTypeId) => this.keeper.boundTo(eventTypeId),
-      recreate: async (queue) => {
-        await this.#apart(`deleting ${queue}`, (channel) => channel.deleteQueue(queue));
-        // Its death may take the connection along; the next one declares everything anyway.
-        await this.keeper.declareAnew(queue).catch(() => undefined);
-      },
-      log,
-      metrics,
     });
     const link = { addresses, connectTimeoutMs, heartbeatSeconds, log };
     this.#publishLink = new Link(
-      { ...link, name: `event-center ${prefix}publish` },
+      { ...link, name: `event-center ${label}publish` },
       {
         up: (session) => this.#publishUp(session),
         down: (reason) => {
@@ -132,7 +128,7 @@ export class Connections {
     );
     const { aside } = this.#publisher;
     this.#asideLink = new Link(
-      { ...link, name: `event-center ${prefix}publish aside` },
+      { ...link, name: `event-center ${label}publish aside` },
       {
         up: (session) => aside.attach(session),
         down: (reason) => {
@@ -144,7 +140,7 @@ export class Connections {
       },
     );
     this.#consumeLink = new Link(
-      { ...link, name: `event-center ${prefix}consume` },
+      { ...link, name: `event-center ${label}consume` },
       {
         up: (session) => this.#consumeUp(session),
         down: () => {
@@ -173,7 +169,7 @@ export class Connections {
       this.#options.log.warn('broker.stop.cut_short', { error: messageOf(error) });
     });
     await Promise.all([this.#consumeLink.stop(), this.#publishLink.stop(), this.#asideLink.stop()]);
-    await Promise.all([this.#readiness.stop(), this.stuck.stop(), this.#repairing]);
+    await Promise.all([this.#readiness.stop(), this.upkeep.stop(), this.#repairing]);
   }
 
   status(): BrokerStatus {
@@ -183,7 +179,7 @@ export class Connections {
       ready,
       blocked: this.#blocked,
       problem: problem ?? (ready ? null : 'waiting for a confirmed probe'),
-      unconfirmedQueues: this.stuck.unconfirmed(),
+      unconfirmedQueues: this.upkeep.unusable(),
     };
   }
 
@@ -192,7 +188,7 @@ export class Connections {
   }
 
   /** @throws UNAVAILABLE before publishing is safe, and when the message is not confirmed. */
-  async publish(destination: Destination, wire: WireMessage, options?: Options.Publish): Promise<void> {
+  async publish(destination: Destination, wire: WireMessage, options?: PublishOptions): Promise<void> {
     if (!this.#readiness.safe) {
       throw new EventCenterError('UNAVAILABLE', `the broker is not ready: ${this.status().problem ?? 'not started'}`);
     }
@@ -223,21 +219,10 @@ export class Connections {
 
   async #consumeUp(session: Session): Promise<void> {
     const channels = new RpcChannels(session, this.rpcTimeoutMs);
-    this.keeper.attach(channels);
-    const { created } = await this.keeper.declareOwn();
-    // On a broker that lost everything no event may be accepted before its node queues are back.
-    if (created) await this.keeper.declareRemembered();
-    else void this.keeper.declareRemembered();
+    const { created } = await this.upkeep.attach(channels);
     this.#readiness.declared(created);
     this.#consuming = { session, channels };
-    await listenForAnnouncements(session, {
-      exchange: this.names.control,
-      timeoutMs: this.rpcTimeoutMs,
-      log: this.#options.log,
-      onVersion: (version) => {
-        this.versionListeners.tell(version);
-      },
-    });
+    await this.upkeep.listen(session);
     // Not awaited: one queue that does not answer must not keep the others waiting.
     void forEachLimited([...this.#subscriptions], SUBSCRIPTIONS_AT_A_TIME, (subscription) =>
       subscription.attach(session),
@@ -247,7 +232,7 @@ export class Connections {
 
   #consumeDown(): void {
     this.#consuming = null;
-    this.keeper.detach();
+    this.upkeep.detach();
     for (const subscription of this.#subscriptions) subscription.detach();
   }
 
@@ -275,15 +260,15 @@ export class Connections {
     const { confirmTimeoutMs } = this.#options;
     const channel = await openChannel(session, confirmTimeoutMs, ({ model }) => model.createConfirmChannel());
     try {
-      await within(confirmTimeoutMs, 'the probe', probeQueue(channel, this.names.outcomes));
+      await within(confirmTimeoutMs, 'the probe', probe(channel, outcomesUnder(this.names)));
     } finally {
       closeChannel(channel);
     }
   }
 
   #apart(what: string, work: (channel: ConfirmChannel) => Promise<unknown>): Promise<void> {
-    const { addresses, connectTimeoutMs, heartbeatSeconds, prefix } = this.#options;
-    const name = `event-center ${prefix}check`;
+    const { addresses, connectTimeoutMs, heartbeatSeconds, prefix, label = prefix } = this.#options;
+    const name = `event-center ${label}check`;
     const options = { addresses, connectTimeoutMs, heartbeatSeconds, name, timeoutMs: this.rpcTimeoutMs };
     return onConnectionOfItsOwn(options, what, work);
   }
@@ -297,7 +282,7 @@ export class Connections {
   async #repair(): Promise<void> {
     try {
       if (this.#consuming === null) return;
-      const { created } = await this.keeper.repair();
+      const { created } = await this.upkeep.repair();
       this.#readiness.declared(created);
       this.#readiness.probeSoon();
       await pause(REPAIR_PAUSE_MS, this.#stopping.signal);
@@ -307,4 +292,9 @@ export class Connections {
       this.#repairing = null;
     }
   }
+}
+
+/** Where outcomes are published: an exchange of their own, so that an application needs no right to every queue. */
+export function outcomesUnder(names: Names): Destination {
+  return { exchange: names.outcomes, routingKey: '' };
 }

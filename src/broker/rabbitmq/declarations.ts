@@ -23,7 +23,9 @@ export async function declareOwn(channel: Channel, names: Names): Promise<void> 
   await channel.assertExchange(names.events, 'topic', { durable: true });
   await channel.assertQueue(names.journal, { durable: true, arguments: quorum });
   await channel.bindQueue(names.journal, names.events, '#');
+  await channel.assertExchange(names.outcomes, 'fanout', { durable: true });
   await channel.assertQueue(names.outcomes, { durable: true, arguments: quorum });
+  await channel.bindQueue(names.outcomes, names.outcomes, '');
   await channel.assertExchange(names.redeliver, 'direct', { durable: true, alternateExchange: names.dead });
   await channel.assertExchange(names.control, 'fanout', { durable: true });
 }

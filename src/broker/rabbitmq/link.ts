@@ -1,7 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import type { Log } from '../../core/ports.js';
 import { backoffMs, messageOf, pause, within } from '../within.js';
-import { closeQuietly, connectTo, hostOf, streamOf, type ConnectOptions } from './connect.js';
+import { closeQuietly, connectTo, hostOf, streamOf, userOf, type ConnectOptions } from './connect.js';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
@@ -13,11 +13,15 @@ const STOP_TIMEOUT_MS = 10_000;
 /** One connection from its handshake to its end. */
 export interface Session {
   model: ChannelModel;
+  /** Who is logged in. */
+  user: string;
   /** False as soon as the connection is lost or given up. */
   alive(): boolean;
   /** Cuts the connection at once; the link then connects anew. */
   kill(reason: string): void;
 }
+
+type Connected = Pick<Session, 'model' | 'user'>;
 
 export interface LinkOptions extends ConnectOptions {
   /** `amqp://` or `amqps://` urls, tried in turn. */
@@ -76,10 +80,10 @@ export class Link {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted) {
-      const model = await this.#connectToAny();
-      if (model !== null) {
+      const connected = await this.#connectToAny();
+      if (connected !== null) {
         const since = Date.now();
-        await this.#serve(model);
+        await this.#serve(connected);
         if (Date.now() - since > STEADY_AFTER_MS) failures = 0;
       }
       await pause(backoffMs(failures, FIRST_BACKOFF_MS, MAX_BACKOFF_MS), signal);
@@ -87,14 +91,14 @@ export class Link {
     }
   }
 
-  async #connectToAny(): Promise<ChannelModel | null> {
+  async #connectToAny(): Promise<Connected | null> {
     const { addresses, log, name } = this.#options;
     for (const address of addresses) {
       if (this.#stopping.signal.aborted) return null;
       try {
         const model = await connectTo(address, this.#options);
         log.info('broker.connected', { connection: name, broker: hostOf(address) });
-        return model;
+        return { model, user: userOf(address) };
       } catch (error) {
         this.#problem = `cannot connect to ${hostOf(address)}: ${messageOf(error)}`;
         log.warn('broker.connect.failed', { connection: name, broker: hostOf(address), error: messageOf(error) });
@@ -104,8 +108,8 @@ export class Link {
   }
 
   /** Sets a connection up and waits until it ends. */
-  async #serve(model: ChannelModel): Promise<void> {
-    const { session, ended } = this.#watch(model);
+  async #serve(connected: Connected): Promise<void> {
+    const { session, ended } = this.#watch(connected);
     this.#session = session;
     try {
       // `stop` looks for a session, and this one was not there yet.
@@ -128,7 +132,7 @@ export class Link {
   }
 
   /** Makes the session of a connection. `ended` resolves with the reason after `down` was called. */
-  #watch(model: ChannelModel): { session: Session; ended: Promise<string> } {
+  #watch({ model, user }: Connected): { session: Session; ended: Promise<string> } {
     let alive = true;
     let reason = 'closed by the broker';
     let resolveEnded = (_reason: string): void => undefined;
@@ -153,6 +157,7 @@ export class Link {
     });
     const session: Session = {
       model,
+      user,
       alive: () => alive,
       kill: (why) => {
         // With an error, else amqplib would not notice and would leave its channels waiting.

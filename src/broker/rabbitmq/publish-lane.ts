@@ -32,6 +32,11 @@ export function keyOf({ exchange, routingKey }: Destination): string {
   return `${exchange} ${routingKey}`;
 }
 
+export interface PublishOptions extends Options.Publish {
+  /** Names the connection's user, which the broker checks: the property `user_id`. */
+  namesUser?: boolean;
+}
+
 export interface PublishLaneDeps {
   confirmTimeoutMs: number;
   channelTimeoutMs: number;
@@ -49,7 +54,7 @@ interface Pending {
   messageId: string;
   destination: Destination;
   wire: WireMessage;
-  options: Options.Publish;
+  options: PublishOptions;
   bytes: number;
   deadline: number;
   returned: string | null;
@@ -109,7 +114,7 @@ export class PublishLane {
   }
 
   /** Publishes persistent and, unless `options` says otherwise, mandatory, under a message id of its own. */
-  publish(destination: Destination, wire: WireMessage, options: Options.Publish = {}): Promise<void> {
+  publish(destination: Destination, wire: WireMessage, options: PublishOptions = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       const bytes = wire.body.length + BYTES_BESIDE_BODY;
       const refusal = this.problem ?? this.#overload(bytes);
@@ -156,12 +161,14 @@ export class PublishLane {
 
   #send(channel: ConfirmChannel, pending: Pending): void {
     const { destination, wire, messageId, options } = pending;
+    const user = options.namesUser === true ? this.#session?.user : undefined;
+    const known = user === undefined ? {} : { userId: user };
     try {
       const hasRoom = channel.publish(
         destination.exchange,
         destination.routingKey,
         wire.body,
-        { persistent: true, mandatory: true, ...options, messageId, headers: wire.headers },
+        { persistent: true, mandatory: true, ...options, ...known, messageId, headers: wire.headers },
         (error: unknown) => {
           this.#confirmed(pending, error);
         },

@@ -1,6 +1,5 @@
-import type { Options } from 'amqplib';
 import type { WireMessage } from '../message-format.js';
-import { keyOf, PublishLane, type Destination, type PublishLaneDeps } from './publish-lane.js';
+import { keyOf, PublishLane, type Destination, type PublishLaneDeps, type PublishOptions } from './publish-lane.js';
 
 export interface PublisherDeps extends Omit<PublishLaneDeps, 'onConfirmed' | 'onStalled'> {
   /** The lane `aside` is needed: it wants a connection. */
@@ -39,7 +38,7 @@ export class Publisher {
   }
 
   /** Publishes persistent and, unless `options` says otherwise, mandatory, under a message id of its own. */
-  publish(destination: Destination, wire: WireMessage, options: Options.Publish = {}): Promise<void> {
+  publish(destination: Destination, wire: WireMessage, options: PublishOptions = {}): Promise<void> {
     const isAside = this.#setAside.size > 0 && this.#setAside.has(keyOf(destination));
     return (isAside ? this.aside : this.main).publish(destination, wire, options);
   }

@@ -24,20 +24,25 @@ import {
 } from '../message-format.js';
 import type { Names } from '../names.js';
 import { messageOf } from '../within.js';
-import { Connections, type RabbitmqBrokerOptions } from './connections.js';
+import { userOf } from './connect.js';
+import { Connections, outcomesUnder, type RabbitmqBrokerOptions } from './connections.js';
 import { encodeAnnouncement } from './control.js';
 import { deathOf } from './death.js';
 import { closedWith } from './replies.js';
 import { RabbitmqSubscription } from './subscription.js';
+import { vouchedFor } from './vouched-outcomes.js';
 
 /** The broker port on RabbitMQ 3.10 or newer, without plug-ins (architecture, "Topology on RabbitMQ"). */
 export class RabbitmqBroker implements Broker {
   readonly #options: RabbitmqBrokerOptions;
   readonly #connections: Connections;
   readonly #names: Names;
+  /** Whose outcomes may be about every node. */
+  readonly #trustedUsers: ReadonlySet<string>;
 
   constructor(options: RabbitmqBrokerOptions) {
     this.#options = options;
+    this.#trustedUsers = new Set([...options.addresses.map(userOf), ...options.trustedUsers]);
     this.#connections = new Connections(options);
     this.#names = this.#connections.names;
   }
@@ -60,15 +65,15 @@ export class RabbitmqBroker implements Broker {
   }
 
   ensureTopology(topology: Topology, options: EnsureOptions = {}): Promise<void> {
-    return this.#connections.keeper.ensure(topology, options).catch(unavailable);
+    return this.#connections.upkeep.ensure(topology, options).catch(unavailable);
   }
 
   async unbind(queue: NodeQueue, eventTypeId: string): Promise<void> {
-    await this.#connections.keeper.unbind(queue, eventTypeId).catch(unavailable);
+    await this.#connections.upkeep.unbind(queue, eventTypeId).catch(unavailable);
   }
 
   deleteNodeQueue(queue: NodeQueue): Promise<boolean> {
-    return this.#connections.keeper.deleteNodeQueue(queue).catch(unavailable);
+    return this.#connections.upkeep.deleteNodeQueue(queue).catch(unavailable);
   }
 
   async depth(ref: QueueRef): Promise<number | null> {
@@ -87,7 +92,7 @@ export class RabbitmqBroker implements Broker {
     try {
       await this.#connections.publish({ exchange: this.#names.events, routingKey: eventTypeId }, encodeEvent(message));
     } catch (error) {
-      this.#connections.stuck.suspectQueuesOf(eventTypeId);
+      this.#connections.upkeep.suspectQueuesOf(eventTypeId);
       throw error;
     }
   }
@@ -98,23 +103,23 @@ export class RabbitmqBroker implements Broker {
   }
 
   async publishToNode(queue: NodeQueue, message: EventMessage, delayMs: number): Promise<void> {
-    if (delayMs > 0) await this.#connections.keeper.ensureDelay(delayMs).catch(unavailable);
+    if (delayMs > 0) await this.#connections.upkeep.ensureDelay(delayMs).catch(unavailable);
     const routingKey = this.#names.node(queue);
     const exchange = delayMs > 0 ? this.#names.delay(delayMs) : this.#names.redeliver;
     try {
       await this.#connections.publish({ exchange, routingKey }, encodeEvent(message));
     } catch (error) {
-      this.#connections.stuck.suspectQueue(delayMs > 0 ? exchange : routingKey);
+      this.#connections.upkeep.suspectQueue(delayMs > 0 ? exchange : routingKey);
       throw error;
     }
   }
 
   publishOutcomes(outcomes: Outcome[]): Promise<void> {
-    return this.#connections.publish({ exchange: '', routingKey: this.#names.outcomes }, encodeOutcomes(outcomes));
+    return this.#connections.publish(outcomesUnder(this.#names), encodeOutcomes(outcomes), { namesUser: true });
   }
 
   consumeNode(queue: NodeQueue, options: ConsumeOptions, handler: Handler<EventMessage>): Promise<Subscription> {
-    this.#connections.keeper.remember(queue);
+    this.#connections.upkeep.remember(queue);
     return this.#consume(queue, options, { handler, decode: (_message, wire) => decodeEvent(wire) });
   }
 
@@ -123,7 +128,9 @@ export class RabbitmqBroker implements Broker {
   }
 
   consumeOutcomes(options: ConsumeOptions, handler: Handler<Outcome[]>): Promise<Subscription> {
-    return this.#consume({ kind: 'outcomes' }, options, { handler, decode: (_message, wire) => decodeOutcomes(wire) });
+    const decode = (message: ConsumeMessage, wire: WireMessage): Decoded<Outcome[]> =>
+      vouchedFor(decodeOutcomes(wire), message.properties.userId as unknown, this.#trustedUsers);
+    return this.#consume({ kind: 'outcomes' }, options, { handler, decode });
   }
 
   consumeDead(options: ConsumeOptions, handler: Handler<DeadMessage>): Promise<Subscription> {
@@ -158,10 +165,10 @@ export class RabbitmqBroker implements Broker {
       prefetch,
       handler,
       decode,
-      declare: () => this.#connections.keeper.ensureForConsumer(queue),
+      declare: () => this.#connections.upkeep.ensureForConsumer(queue),
       onQueueLost: () => {
-        this.#connections.keeper.doubt(queue);
-        if (ref.kind === 'url' || ref.kind === 'plugin') this.#connections.stuck.suspectQueue(queue);
+        this.#connections.upkeep.doubt(queue);
+        if (ref.kind === 'url' || ref.kind === 'plugin') this.#connections.upkeep.suspectQueue(queue);
         else this.#connections.repairSoon();
       },
       moveToDead: (wire, reason) =>
