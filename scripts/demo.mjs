@@ -3,32 +3,26 @@
  * on the embedded broker and SQLite in a temporary folder, or uses a running one: `npm run demo -- --url
  * http://127.0.0.1:8080 --token ec_…`. Ends with 0 when everything came as said, with 1 when something did not.
  */
-import { spawn } from 'node:child_process';
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ROOT, prepare } from './prepare.mjs';
+import { check, say, summarize, title, until } from './checks.mjs';
+import { ManagementApi } from './management-api.mjs';
+import { centreAt } from './own-centre.mjs';
 
-const START_MS = 60_000;
-const WAIT_MS = 30_000;
 const RETRY = { strategy: 'default', delaysMs: [300, 600], maxAttempts: 3 };
 
-const checks = [];
 const calls = [];
 /** Paths that answer `{"success":"false"}` for so many more calls. */
 const failing = new Map();
 
 const { values: options } = parseArgs({ options: { url: { type: 'string' }, token: { type: 'string' } } });
-const startedAt = Date.now();
 let centre = null;
+let management = null;
 let receiver = null;
 try {
-  if (options.url !== undefined && options.token === undefined) throw new Error('--url needs --token, an admin token');
-  centre =
-    options.url === undefined ? await startCentre() : { url: options.url.replace(/\/$/, ''), token: options.token };
+  centre = await centreAt(options);
+  management = new ManagementApi(centre);
   receiver = await startReceiver();
   await show();
 } catch (error) {
@@ -36,9 +30,9 @@ try {
 } finally {
   receiver?.close();
   receiver?.closeAllConnections();
-  await centre?.stop?.();
+  await centre?.stop();
 }
-summarize();
+summarize(`${calls.length} callbacks`);
 
 async function show() {
   title('Registering two applications at', centre.url);
@@ -210,75 +204,25 @@ function startReceiver() {
   });
 }
 
-async function startCentre() {
-  await prepare();
-  const dataDir = mkdtempSync(join(tmpdir(), 'event-center-demo-'));
-  const token = randomBytes(24).toString('base64url');
-  const environment = Object.entries(process.env).filter(([name]) => !name.startsWith('EVENT_CENTER_'));
-  const child = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'main.js'), 'serve'], {
-    env: {
-      ...Object.fromEntries(environment),
-      EVENT_CENTER_PORT: '0',
-      EVENT_CENTER_DATA_DIR: dataDir,
-      EVENT_CENTER_ADMIN_TOKEN: token,
-      EVENT_CENTER_LOG_LEVEL: 'warn',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  const stop = async () => {
-    child.kill('SIGTERM');
-    await ended;
-    rmSync(dataDir, { recursive: true, force: true });
-  };
-  const url = await new Promise((resolve, reject) => {
-    let text = '';
-    const timer = setTimeout(() => reject(new Error(`the centre was not ready after ${START_MS} ms`)), START_MS);
-    child.stdout.on('data', (chunk) => {
-      text += chunk;
-      const ready = /event-center ready (\S+)/.exec(text);
-      if (ready === null) return;
-      clearTimeout(timer);
-      resolve(ready[1]);
-    });
-    child.once('exit', (code) => {
-      clearTimeout(timer);
-      reject(new Error(`the centre ended with ${code}`));
-    });
-  });
-  return { url, token, stop };
-}
-
-async function api(method, path, body) {
-  const answer = await fetch(`${centre.url}/api/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${centre.token}`, 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const json = await answer.json();
-  if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${JSON.stringify(json)}`);
-  return json;
+function api(method, path, body) {
+  return management.call(method, path, body);
 }
 
 /** The event once every delivery of it has come to an end. */
 function settled(eventId) {
   return until(`event ${eventId} is settled`, async () => {
-    const answer = await fetch(`${centre.url}/api/v1/events/${eventId}`, {
-      headers: { authorization: `Bearer ${centre.token}` },
-    });
-    if (answer.status === 404) return null;
-    const event = await answer.json();
-    return ['succeeded', 'failed', 'skipped'].includes(event.state) ? event : null;
+    const event = await recorded(eventId);
+    return ['succeeded', 'failed', 'skipped'].includes(event?.state) ? event : null;
   });
 }
 
-async function until(what, condition) {
-  const deadline = Date.now() + WAIT_MS;
-  for (;;) {
-    const value = await condition();
-    if (value) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${WAIT_MS} ms in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+/** The event as the API shows it, null while it is not recorded. */
+async function recorded(eventId) {
+  try {
+    return await api('GET', `/events/${eventId}`);
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
   }
 }
 
@@ -301,26 +245,4 @@ function attemptsOf(eventId, name) {
 function delaysOf(eventId, name) {
   const times = callsOf(eventId, name).map((call) => call.at);
   return times.slice(1).map((at, place) => at - times[place]);
-}
-
-function check(what, holds) {
-  checks.push({ what, holds });
-  say(`${holds ? 'ok    ' : 'FAILED'} ${what}`);
-}
-
-function title(...words) {
-  console.log(`\n${words.join(' ')}`);
-}
-
-function say(text) {
-  console.log(`  ${text}`);
-}
-
-function summarize() {
-  const failed = checks.filter((one) => !one.holds);
-  console.log(
-    `\n${checks.length - failed.length} of ${checks.length} checks held, ${calls.length} callbacks, ${Date.now() - startedAt} ms`,
-  );
-  for (const { what } of failed) console.log(`  FAILED ${what}`);
-  process.exitCode = failed.length === 0 ? 0 : 1;
 }
