@@ -11,6 +11,8 @@ export type PauseReason = 'bytes' | 'nowhere-to-go';
 export interface NodeLaneDeps {
   kind: ListenerKind;
   broker: Pick<Broker, 'consumeNode' | 'depth'>;
+  /** Messages that are taken beyond those being called. */
+  prefetchSlack: number;
   /** Shared by all lanes: bounds the broker operations that run at a time. */
   operations: CallGate;
   handler: (lane: NodeLane) => Handler<EventMessage>;
@@ -26,10 +28,6 @@ interface LaneSubscription {
   retired: boolean;
 }
 
-/**
- * Messages that are taken beyond those being called, so that a call's place is not held while its outcome is confirmed.
- */
-const PREFETCH_SLACK = 96;
 const RETRY_PAUSE_MS = 1_000;
 
 /**
@@ -197,7 +195,7 @@ export class NodeLane {
   /** Under a rate, what is taken waits for its turn: so not more than about a second's worth. */
   #prefetch(): number {
     const { concurrency, ratePerSecond } = this.#plan;
-    return Math.min(concurrency, Math.max(1, Math.ceil(ratePerSecond ?? concurrency))) + PREFETCH_SLACK;
+    return Math.min(concurrency, Math.max(1, Math.ceil(ratePerSecond ?? concurrency))) + this.#deps.prefetchSlack;
   }
 
   async #operate(operation: () => Promise<void>): Promise<void> {

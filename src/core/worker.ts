@@ -31,7 +31,7 @@ export interface WorkerDeps {
   claims: ClaimStore;
   parked: ParkedStore;
   caller: ListenerCaller;
-  /** Told when a listener has failed for good, before that is recorded. Never rejects. */
+  /** Told when a listener has failed for good, before that is recorded. */
   compensate?: ChainRunDeps['compensate'];
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
@@ -48,6 +48,8 @@ export interface WorkerOptions {
   breakerProbeMs: number;
   maxBufferedBytes: number;
   maxHoldMs: number;
+  /** Messages taken from a node's queue beyond those being called; 96 by default. */
+  prefetchSlack?: number;
   /** How long the broker alone is asked to confirm a successor or an outcome, before the store is asked to keep it. */
   patienceMs?: number;
 }
@@ -63,6 +65,8 @@ const LOOK_INTERVAL_MS = 1_000;
 const LOOKS_PER_RETIRED_LOOK = 60;
 const CLOSE_TIMEOUT_MS = 5_000;
 const DEFAULT_PATIENCE_MS = 10_000;
+/** So that a call's place is not held while its outcome is confirmed. */
+const DEFAULT_PREFETCH_SLACK = 96;
 
 /**
  * Delivers: one consumer per node that has url listeners, each with its own concurrency and rate, so that a slow node
@@ -185,6 +189,7 @@ export class Worker {
     const lane = new NodeLane(nodeCode, plan, {
       kind: this.#kind,
       broker: this.#deps.broker,
+      prefetchSlack: this.#deps.options.prefetchSlack ?? DEFAULT_PREFETCH_SLACK,
       operations: this.#operations,
       handler: (owner) => (received) => this.#take(owner, received),
       clock: this.#deps.clock,

@@ -2,7 +2,7 @@ import { AssuredPublisher } from '../../src/core/assured-publish.js';
 import { CallGate } from '../../src/core/call-gate.js';
 import { firstPosition } from '../../src/core/chain.js';
 import { CircuitBreaker } from '../../src/core/circuit-breaker.js';
-import { Deliverer } from '../../src/core/deliver.js';
+import { Deliverer, type DelivererDeps } from '../../src/core/deliver.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import { isUuid } from '../../src/core/ids.js';
 import type { ChainPosition, Event, EventMessage, RegistryData } from '../../src/core/model.js';
@@ -23,7 +23,10 @@ import { until } from '../support/until.js';
 const THREE = [1, 2, 3].map((operIndex) => aListener(`L${operIndex}`, { operIndex }));
 const NEVER = new AbortController().signal;
 
-function setUp(parts: Partial<RegistryData> = {}, over: { patienceMs?: number; concurrency?: number } = {}) {
+function setUp(
+  parts: Partial<RegistryData> = {},
+  over: { patienceMs?: number; concurrency?: number } & Partial<Pick<DelivererDeps, 'kind' | 'compensate'>> = {},
+) {
   const clock = new ManualClock();
   const recorder = new Recorder();
   const broker = new FakeBroker();
@@ -59,7 +62,8 @@ function setUp(parts: Partial<RegistryData> = {}, over: { patienceMs?: number; c
   });
   const disabled: string[] = [];
   const deliverer = new Deliverer({
-    kind: 'url',
+    kind: over.kind ?? 'url',
+    compensate: over.compensate,
     registry,
     claims,
     caller,
@@ -264,6 +268,45 @@ describe('a failed attempt', () => {
     expect(await deliver(fresh())).toBe('ack');
     expect(broker.outcomes[0]).toMatchObject({ state: 'retrying', error: 'the call could not be made' });
     expect(gate.inside).toBe(0);
+  });
+});
+
+describe('compensation of a plugin that is exhausted', () => {
+  const plugin = aListener('P', {
+    url: null,
+    implClassName: 'x.P',
+    retry: { strategy: 'none', maxAttempts: null, delaysMs: null },
+  });
+
+  it('comes before the outcome, whose error it may complete, and nothing is announced from here', async () => {
+    const told: string[] = [];
+    const { broker, caller, deliver } = setUp(
+      { listeners: [plugin] },
+      {
+        kind: 'plugin',
+        compensate: async ({ event, listener, outcome }) => {
+          told.push(`${event.eventId} ${listener.id} ${outcome.attempt}, ${broker.outcomes.length} recorded`);
+          return `${outcome.error ?? ''}; and more`;
+        },
+      },
+    );
+    caller.script = () => 'refused';
+    expect(await deliver(fresh())).toBe('ack');
+    expect(told).toEqual(['E P 1, 0 recorded']);
+    expect(broker.outcomes).toMatchObject([{ state: 'failed', error: 'it was refused; and more' }]);
+    expect(broker.events).toEqual([]);
+  });
+
+  it('that cannot be brought to its end records nothing and gives the message back', async () => {
+    const { broker, caller, deliverer, deliver } = setUp(
+      { listeners: [plugin] },
+      { kind: 'plugin', compensate: () => Promise.reject(new EventCenterError('UNAVAILABLE', 'the process ends')) },
+    );
+    caller.script = () => 'refused';
+    const delivered = deliver(fresh());
+    deliverer.beginStop();
+    expect(await delivered).toBe('requeue');
+    expect(broker.outcomes).toEqual([]);
   });
 });
 
