@@ -71,6 +71,10 @@ export class PrometheusMetrics implements Metrics {
     this.#lastRecorded = { lagMs: Math.max(0, lagMs), at: this.#clock.now() };
   }
 
+  leases(what: 'leased' | 'settled' | 'released' | 'expired', count: number): void {
+    this.#counters.leases.inc({ result: what }, count);
+  }
+
   incident(name: string): void {
     this.#counters.incidents.inc({ name });
   }
@@ -90,6 +94,7 @@ function countersOf(registry: Registry) {
     outcomes: counter('delivery_outcomes_total', 'Deliveries that came to a state.', ['state']),
     recordedEvents: counter('journal_events_total', 'Events written by the journal.', []),
     recordedOutcomes: counter('journal_outcomes_total', 'Outcomes written by the journal.', []),
+    leases: counter('leases_total', 'Leases of events for plugins: given, and how they ended.', ['result']),
     incidents: counter('incidents_total', 'What is not normal but was handled, by name.', ['name']),
     acceptSeconds: histogram({
       name: 'accept_duration_seconds',

@@ -30,16 +30,13 @@ export interface ChainRunDeps extends RunOutcomesDeps {
   caller: ListenerCaller;
   breaker: CircuitBreaker;
   publisher: AssuredPublisher;
-  /**
-   * Told once per run when a listener has failed for good, before that is recorded; gives the error to record.
-   * @throws UNAVAILABLE to give the message back instead.
-   */
-  compensate?: ((failed: { event: Event; listener: Listener; outcome: Outcome }) => Promise<string | null>) | undefined;
+  /** Told once per run when a listener has failed for good, before that is recorded. Never rejects. */
+  compensate?: ((failed: { event: Event; listener: Listener; attempt: number }) => Promise<void>) | undefined;
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   delaysOf(snapshot: RegistrySnapshot): Delays;
-  /** True once no further call is to be begun. */
-  isStopping(): boolean;
+  /** True when a listener is not to be called in this run: what is left of the chain is handed on. */
+  mustHandOn(listener: Listener): boolean;
   /** True once the messages in hand were given back: others act for them from then on. */
   isOver(): boolean;
 }
@@ -170,12 +167,12 @@ export class ChainRun {
     const { breaker } = this.#deps;
     const { gate } = this.#subject;
     const latestCallAt = this.#latestCallAt(listener.timeoutMs);
-    if (this.#deps.isStopping() || this.#node === null) return 'hand-on';
+    if (this.#deps.mustHandOn(listener) || this.#node === null) return 'hand-on';
     if (breaker.refuses(listener.id)) return 'circuit-open';
     const entered = gate.enter(latestCallAt);
     if (entered !== true && !(await entered)) return 'hand-on';
     let admitted: 'call' | 'circuit-open' | 'hand-on' | 'look-again' = 'call';
-    if (this.#deps.isStopping() || this.#deps.clock.now() > latestCallAt) admitted = 'hand-on';
+    if (this.#deps.mustHandOn(listener) || this.#deps.clock.now() > latestCallAt) admitted = 'hand-on';
     else if (this.#deps.registry.current().version > this.#snapshot.version) admitted = 'look-again';
     else if (!breaker.admits(listener.id)) admitted = 'circuit-open';
     if (admitted !== 'call') gate.leave();
@@ -213,8 +210,9 @@ export class ChainRun {
       return this.#finish();
     }
     const { state, reason } = verdict;
-    const made = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
-    this.#outcomes.attempted(state === 'failed' ? await this.#concludeFailure(listener, made) : made);
+    const outcome = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
+    if (state === 'failed') await this.#concludeFailure(listener, outcome);
+    this.#outcomes.attempted(outcome);
     this.#chain = settleLink(this.#chain, listener.id, reason === 'exhausted' ? 'exhausted' : 'other');
     return null;
   }
@@ -232,21 +230,19 @@ export class ChainRun {
    * What a delivery that failed for good sets off; before its outcome, so that a crash between repeats it. Failures of
    * plugins are announced by the journal, because not every process that runs plugins may publish events.
    */
-  async #concludeFailure(listener: Listener, made: Outcome): Promise<Outcome> {
-    const { kind, publisher, compensate, clock, log, metrics } = this.#deps;
+  async #concludeFailure(listener: Listener, outcome: Outcome): Promise<void> {
+    const { kind, publisher, clock, log, metrics } = this.#deps;
     const { event } = this.#subject;
-    const outcome =
-      compensate === undefined ? made : { ...made, error: await compensate({ event, listener, outcome: made }) };
+    await this.#deps.compensate?.({ event, listener, attempt: outcome.attempt });
     if (kind === 'url') {
       const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
       if (announcement !== null) await publisher.event(announcement);
     }
-    if (outcome.reason !== 'gone') return outcome;
+    if (outcome.reason !== 'gone') return;
     await this.#deps.disableListener(outcome.listenerId).catch((error: unknown) => {
       metrics.incident('listener.not-disabled');
       log.warn('listener.not-disabled', { listenerId: outcome.listenerId, error });
     });
-    return outcome;
   }
 
   /** The circuit is open: takes the delay without a call and without using an attempt. */
@@ -260,8 +256,8 @@ export class ChainRun {
   }
 
   /**
-   * The step is not to be made now: the node is disabled, this process stops, or the message would be held for too long.
-   * What was done goes into a successor without delay; a message with which nothing was done goes back as it is, unless
+   * The step is not to be made now: the node is disabled, the listener is not to be called in this run, or the message
+   * would be held for too long. What was done goes into a successor without delay; a message with which nothing was done goes back as it is, unless
    * it has waited for so long that it must not count as taken and returned.
    */
   async #handOn(step: Exclude<ChainStep, { do: 'done' }>): Promise<Settlement> {

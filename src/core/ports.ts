@@ -4,6 +4,7 @@
  * within a bounded time, and nothing has happened or what happened may be repeated.
  */
 import type {
+  ChainPosition,
   Delivery,
   DeliveryReason,
   DeliveryState,
@@ -52,6 +53,8 @@ export interface Metrics {
   delivered(state: DeliveryState, sinceAcceptedMs: number | null): void;
   /** Rows written by the journal, and how long ago the oldest of them happened. */
   recorded(events: number, outcomes: number, lagMs: number): void;
+  /** What became of leases: given to a node's own process, or ended in one of the three ways. */
+  leases(what: 'leased' | 'settled' | 'released' | 'expired', count: number): void;
   /** Something that is not normal but handled: counted by its dotted name. */
   incident(name: string): void;
 }
@@ -330,6 +333,65 @@ export type Claim =
 export interface ClaimStore {
   /** The same message may claim again and again. A step whose successor is already recorded is `lost`. */
   claim(request: ClaimRequest): Promise<Claim>;
+}
+
+/** Claims of many messages of one node at a time. */
+export interface ClaimBatches {
+  /** As `claim` for each of them, in their order. */
+  claimAll(requests: ClaimRequest[]): Promise<Claim[]>;
+}
+
+/** A message that was given to a node's own process for a time (protocol page, section 5). */
+export interface Lease {
+  leaseId: string;
+  nodeCode: string;
+  leasedAt: number;
+  leasedUntil: number;
+  /** The message as it was taken from the queue, and the identity under which its step is claimed. */
+  message: EventMessage;
+  messageId: string;
+  /** The listeners that were named to the process, in the order in which it runs them. */
+  listenerIds: string[];
+  /** Where the chain goes on when the lease ends without a report. */
+  successor: ChainPosition;
+}
+
+/** `busy`: another call is settling it. `expired` is known for an hour, afterwards it is `unknown`. */
+export type LeaseFound = { found: 'taken'; lease: Lease } | { found: 'expired' | 'unknown' | 'busy' };
+
+/** A lease that is over without a report; `message` is the successor. */
+export interface EndedLease {
+  leaseId: string;
+  nodeCode: string;
+  how: 'released' | 'expired';
+  message: EventMessage;
+}
+
+/** Leases are kept here and not by an unacked message, so that any process can settle them and a crash loses none. */
+export interface LeaseStore {
+  /**
+   * Keeps leases, in one transaction. A message that is already leased, or was, is left out.
+   * @returns the ids of those that are kept.
+   */
+  keep(leases: Lease[]): Promise<Set<string>>;
+  /**
+   * Takes leases of a node for settling, all at one moment: until `until`, or one of the next three methods, nobody
+   * else can take or release them, and they do not end. The answer is in the order of the ids.
+   */
+  take(of: { nodeCode: string; leaseIds: string[] }, time: { now: number; until: number }): Promise<LeaseFound[]>;
+  /** Removes leases that were taken and are settled. */
+  remove(leaseIds: string[]): Promise<void>;
+  /** Leaves leases that were taken as they were before. */
+  putBack(leaseIds: string[]): Promise<void>;
+  /** Ends leases that were taken without a report. */
+  giveBack(leaseIds: string[], now: number): Promise<void>;
+  /** Ends leases of a node without a report; `taken` says that it was done. In the order of the ids. */
+  release(of: { nodeCode: string; leaseIds: string[] }, now: number): Promise<Exclude<LeaseFound['found'], 'busy'>[]>;
+  /**
+   * Hands up to `limit` leases that are over to `publish`, and forgets those for which it resolved, as
+   * `ParkedStore.publishDue` does. Returns how many there were.
+   */
+  publishEnded(now: number, limit: number, publish: (ended: EndedLease) => Promise<void>): Promise<number>;
 }
 
 /** A message that could not be confirmed in time, or a scheduled event that is due. */
@@ -626,7 +688,7 @@ export interface RedeliveryStore {
   overdueNodes(before: number): Promise<string[]>;
   /**
    * Up to `limit` chains of a node with an unsettled delivery, of none of whose deliveries anything was recorded or
-   * expected at `before` or later.
+   * expected at `before` or later, and which nobody has leased.
    */
   overdueChains(nodeCode: string, before: number, limit: number): Promise<ChainKey[]>;
 }

@@ -46,6 +46,10 @@ export class Recorder implements Log, Metrics {
   attempted = (): void => undefined;
   delivered = (state: DeliveryState): void => void this.states.push(state);
   recorded = (): void => undefined;
+  readonly leaseCounts: Record<string, number> = {};
+  leases = (what: string, count: number): void => {
+    this.leaseCounts[what] = (this.leaseCounts[what] ?? 0) + count;
+  };
   incident = (name: string): void => void this.incidents.push(name);
 
   named(event: string): Record<string, unknown>[] {

@@ -36,6 +36,7 @@ export function countingIncidents(): Metrics & { incidents: Map<string, number> 
     accepted: nothing,
     refused: nothing,
     deduplicationLost: nothing,
+    leases: nothing,
     attempted: nothing,
     delivered: nothing,
     recorded: nothing,
