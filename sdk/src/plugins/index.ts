@@ -1,4 +1,8 @@
 export type { BusinessEvent } from '../business-event.js';
+export { EventListenerHost } from './host.js';
+export type { EventListenerHostOptions, HostOptions, HostStatus } from './host.js';
+export { httpTransport } from './http-transport.js';
+export type { HttpTransportOptions } from './http-transport.js';
 export type { HostLog, LogFields } from './log.js';
 export type {
   IBusinessEventListener,
@@ -13,9 +17,11 @@ export type {
   RegisteredEventType,
   RegisteredListener,
   RegisteredNode,
-  RegisteredRetry,
   RegisteredRevision,
   Registrations,
   RegistrationsView,
 } from './registrations.js';
 export type { PluginCall, PluginResult, PluginRunner, TransportedEvent } from './run-plugin.js';
+export { parseProperties } from './vendor-settings.js';
+export type { VendorSettings } from './vendor-settings.js';
+export { EventCenterClientError, InvalidOptionError, RefusedError, UnavailableError } from '../errors.js';

@@ -1,14 +1,15 @@
+import { registrationsIn, type Registrations as ApplicationRegistrations } from '../client/registrations.js';
+import type { SignedAnswer } from '../client/read-answer.js';
+import { UnavailableError } from '../errors.js';
+
+export type { RegisteredEventType, RegisteredListener } from '../client/registrations.js';
+
 /**
- * What `eventinfo/index.do` tells a host about its node (protocol page, sections 2 and 5). Times are milliseconds, absent
+ * What `eventinfo/index.do` tells a host about its node (protocol page, section 5). Times are milliseconds, absent
  * values null.
  */
-export interface Registrations {
-  /** Version of the registry. */
-  version: number;
+export interface Registrations extends ApplicationRegistrations {
   node: RegisteredNode;
-  eventTypes: RegisteredEventType[];
-  /** The node's listeners of both kinds. */
-  listeners: RegisteredListener[];
   /** Of the node's plugin listeners: who is owed an event is decided by the registry version that the event carries. */
   revisions: RegisteredRevision[];
   /** The default schedule of retries. */
@@ -27,39 +28,6 @@ export interface RegisteredNode {
   concurrency: number;
   /** Calls per second, per process; null is unlimited. */
   deliverRateLimit: number | null;
-}
-
-export interface RegisteredEventType {
-  id: string;
-  sourceId: string;
-  eventTypeCode: string;
-}
-
-export interface RegisteredListener {
-  id: string;
-  name: string;
-  eventTypeId: string;
-  sourceId: string | null;
-  eventTypeCode: string | null;
-  /** Null for a plugin. */
-  url: string | null;
-  /** Null for a listener that is called by url. */
-  implClassName: string | null;
-  operIndex: number;
-  enabled: boolean;
-  tenantCode: string | null;
-  /** JSON Schema that the payload must satisfy, or null. */
-  filter: Record<string, unknown> | null;
-  timeoutMs: number;
-  retry: RegisteredRetry;
-  version: number;
-}
-
-/** `maxAttempts` null means the number of delays + 1; `delaysMs` null means the default schedule. */
-export interface RegisteredRetry {
-  strategy: 'default' | 'loop' | 'none';
-  maxAttempts: number | null;
-  delaysMs: number[] | null;
 }
 
 /** From `fromVersion` inclusive to `toVersion` exclusive (null while it lasts) the listener was owed events. */
@@ -86,4 +54,36 @@ export interface RegistrationsView {
   refresh(): Promise<Registrations>;
   /** Calls `changed` after each refresh that brought a new version; the answer ends that. */
   onChange(changed: (registrations: Registrations) => void): () => void;
+}
+
+/**
+ * The registrations in an answer.
+ * @throws UnavailableError when they are not there.
+ */
+export function hostRegistrationsIn(answer: SignedAnswer): Registrations {
+  const { node, revisions, defaultDelaysMs, delaysMs, brokerPrefix } = answer.data;
+  const isComplete =
+    typeof node === 'object' &&
+    node !== null &&
+    Array.isArray(revisions) &&
+    Array.isArray(defaultDelaysMs) &&
+    Array.isArray(delaysMs) &&
+    typeof brokerPrefix === 'string';
+  if (!isComplete) {
+    throw new UnavailableError(
+      'expected node, revisions, delays and brokerPrefix in the answer, found something else',
+      {
+        status: answer.status,
+        code: 'UNEXPECTED_ANSWER',
+      },
+    );
+  }
+  return {
+    ...registrationsIn(answer),
+    node: node as RegisteredNode,
+    revisions: revisions as RegisteredRevision[],
+    defaultDelaysMs: defaultDelaysMs as number[],
+    delaysMs: delaysMs as number[],
+    brokerPrefix,
+  };
 }
