@@ -30,8 +30,11 @@ export interface ChainRunDeps extends RunOutcomesDeps {
   caller: ListenerCaller;
   breaker: CircuitBreaker;
   publisher: AssuredPublisher;
-  /** Told once per run when a listener has failed for good, before that is recorded. Never rejects. */
-  compensate?: ((failed: { event: Event; listener: Listener; attempt: number }) => Promise<void>) | undefined;
+  /**
+   * Told once per run when a listener has failed for good, before that is recorded; gives the error to record.
+   * @throws UNAVAILABLE to give the message back instead.
+   */
+  compensate?: ((failed: { event: Event; listener: Listener; outcome: Outcome }) => Promise<string | null>) | undefined;
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   delaysOf(snapshot: RegistrySnapshot): Delays;
@@ -210,9 +213,8 @@ export class ChainRun {
       return this.#finish();
     }
     const { state, reason } = verdict;
-    const outcome = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
-    if (state === 'failed') await this.#concludeFailure(listener, outcome);
-    this.#outcomes.attempted(outcome);
+    const made = this.#outcomes.ofAttempt(step, answer, { state, reason, nextAttemptAt: null });
+    this.#outcomes.attempted(state === 'failed' ? await this.#concludeFailure(listener, made) : made);
     this.#chain = settleLink(this.#chain, listener.id, reason === 'exhausted' ? 'exhausted' : 'other');
     return null;
   }
@@ -230,19 +232,21 @@ export class ChainRun {
    * What a delivery that failed for good sets off; before its outcome, so that a crash between repeats it. Failures of
    * plugins are announced by the journal, because not every process that runs plugins may publish events.
    */
-  async #concludeFailure(listener: Listener, outcome: Outcome): Promise<void> {
-    const { kind, publisher, clock, log, metrics } = this.#deps;
+  async #concludeFailure(listener: Listener, made: Outcome): Promise<Outcome> {
+    const { kind, publisher, compensate, clock, log, metrics } = this.#deps;
     const { event } = this.#subject;
-    await this.#deps.compensate?.({ event, listener, attempt: outcome.attempt });
+    const outcome =
+      compensate === undefined ? made : { ...made, error: await compensate({ event, listener, outcome: made }) };
     if (kind === 'url') {
       const announcement = exhaustedEvent(event, outcome, { snapshot: this.#snapshot, now: clock.now() });
       if (announcement !== null) await publisher.event(announcement);
     }
-    if (outcome.reason !== 'gone') return;
+    if (outcome.reason !== 'gone') return outcome;
     await this.#deps.disableListener(outcome.listenerId).catch((error: unknown) => {
       metrics.incident('listener.not-disabled');
       log.warn('listener.not-disabled', { listenerId: outcome.listenerId, error });
     });
+    return outcome;
   }
 
   /** The circuit is open: takes the delay without a call and without using an attempt. */
@@ -257,8 +261,8 @@ export class ChainRun {
 
   /**
    * The step is not to be made now: the node is disabled, the listener is not to be called in this run, or the message
-   * would be held for too long. What was done goes into a successor without delay; a message with which nothing was done goes back as it is, unless
-   * it has waited for so long that it must not count as taken and returned.
+   * would be held for too long. What was done goes into a successor without delay; a message with which nothing was done
+   * goes back as it is, unless it has waited for so long that it must not count as taken and returned.
    */
   async #handOn(step: Exclude<ChainStep, { do: 'done' }>): Promise<Settlement> {
     const timeoutMs = step.link.listener?.timeoutMs ?? 0;
