@@ -4,6 +4,7 @@ import { createListenerCaller } from './callback/listener-caller.js';
 import type { Config } from './config.js';
 import { Acceptor } from './core/accept.js';
 import { Access } from './core/access.js';
+import { FailureAnnouncer } from './core/announce-failures.js';
 import { DeadQueue } from './core/dead.js';
 import { DeliveryDesk } from './core/delivery-admin.js';
 import { DueScanner } from './core/due.js';
@@ -274,16 +275,18 @@ async function startDelivering(surroundings: Surroundings, parts: Parts) {
   const { config, log, metrics, database, broker, registry, admin, caller, idempotency } = surroundings;
   const journalStore = new SqlJournalStore({ database });
   const parked = new SqlParkedStore({ database, log });
+  const announcer = new FailureAnnouncer({ broker, parked, journalStore, registry, clock, log, metrics });
   const recorder = new Recorder({
     broker,
     journalStore,
     registry,
+    announcer,
     clock,
     log,
     metrics,
     options: config.journal,
   });
-  const dead = new DeadQueue({ broker, journal: journalStore, registry, clock, log, metrics });
+  const dead = new DeadQueue({ broker, journal: journalStore, registry, announcer, clock, log, metrics });
   const worker = new Worker({
     broker,
     registry,

@@ -1,3 +1,4 @@
+import type { FailureAnnouncer } from './announce-failures.js';
 import { uuidV5 } from './ids.js';
 import { Intake } from './intake.js';
 import type { EventMessage, ListenerKind } from './model.js';
@@ -21,6 +22,7 @@ export interface DeadQueueDeps {
   broker: Pick<Broker, 'consumeDead' | 'publishToNode' | 'depth'>;
   journal: Pick<JournalStore, 'recordUnreadable' | 'failDeadLettered' | 'probe'>;
   registry: RegistryView;
+  announcer: Pick<FailureAnnouncer, 'failed'>;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -40,7 +42,7 @@ const NODE_QUEUE = /(?:^|[^A-Za-z0-9])(node|app)\.(?=([A-Za-z0-9._-]{1,40})$)/g;
 
 /**
  * Empties the dead queue. A message for a node whose queue exists again goes there; otherwise its deliveries become
- * `failed`, with the reason, and can be replayed. What nobody can read is listed under failures (architecture, topology).
+ * `failed`, with the reason, which is announced, and can be replayed. What nobody can read is listed under failures (architecture, topology).
  */
 export class DeadQueue {
   readonly #deps: DeadQueueDeps;
@@ -118,10 +120,12 @@ export class DeadQueue {
   }
 
   async #fail(target: NodeQueue, message: EventMessage, reason: string): Promise<Settlement> {
-    const { journal, clock, log, metrics } = this.#deps;
-    const { eventId } = message.event;
+    const { journal, announcer, clock, log, metrics } = this.#deps;
+    const { event } = message;
+    const { eventId } = event;
     return this.#inStore(async () => {
-      await journal.failDeadLettered({ message, nodeCode: target.nodeCode, reason, at: clock.now() });
+      const failed = await journal.failDeadLettered({ message, nodeCode: target.nodeCode, reason, at: clock.now() });
+      await announcer.failed(event, failed);
       metrics.incident('dead.failed');
       log.warn('dead.failed', { eventId, ...target, reason });
     });

@@ -431,13 +431,26 @@ export interface RejectedEntry {
   reason: string;
 }
 
+/** What of a recorded event other events take over. */
+export interface EventOrigin {
+  eventId: string;
+  sourceId: string;
+  tenantCode: string | null;
+  traceparent: string | null;
+}
+
 export interface JournalStore {
   /** Writes a batch and commits. Idempotent; events and outcomes may come in any order and more than once. */
   record(batch: JournalBatch): Promise<RejectedEntry[]>;
   /** Lists an unreadable message, or an entry the database refused, under failures. Idempotent by `id`. */
   recordUnreadable(failure: { id: string; reason: string; raw: Buffer; rawHeaders: string; at: number }): Promise<void>;
-  /** Marks all unsettled deliveries of (event, node) `failed` with `dead-lettered` and the reason, in the failure log too. */
-  failDeadLettered(dead: { message: EventMessage; nodeCode: string; reason: string; at: number }): Promise<void>;
+  /**
+   * Marks all unsettled deliveries of (event, node) `failed` with `dead-lettered` and the reason, in the failure log too.
+   * Gives the outcomes of all that are `dead-lettered` now, so that a repeat gives them again.
+   */
+  failDeadLettered(dead: { message: EventMessage; nodeCode: string; reason: string; at: number }): Promise<Outcome[]>;
+  /** Those of the events that are recorded, in any order, by one query. */
+  originsOf(eventIds: string[]): Promise<EventOrigin[]>;
   /** Cheap query that fails while the database is away. */
   probe(): Promise<void>;
 }

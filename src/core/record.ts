@@ -1,3 +1,4 @@
+import type { FailureAnnouncer } from './announce-failures.js';
 import { hasCode } from './errors.js';
 import { Intake } from './intake.js';
 import { batchOf, HeldMessage, JournalHand, type HeldEvent } from './journal-hand.js';
@@ -23,6 +24,7 @@ export interface RecorderDeps {
   broker: Pick<Broker, 'consumeJournal' | 'consumeOutcomes' | 'depth'>;
   journalStore: Pick<JournalStore, 'record' | 'recordUnreadable' | 'probe'>;
   registry: RegistryView;
+  announcer: Pick<FailureAnnouncer, 'recorded'>;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -52,7 +54,7 @@ const BEHIND_MS = 5_000;
 
 /**
  * Takes events and outcomes from the journal's queues and writes them in batches; a message is acked when everything it
- * says is committed. While the database is away everything goes back to its queue, and nothing is taken.
+ * says is committed, and the failures in it are announced where that is not done by a worker. While the database is away everything goes back to its queue, and nothing is taken.
  */
 export class Recorder {
   readonly #deps: RecorderDeps;
@@ -246,6 +248,10 @@ export class Recorder {
     try {
       const rejected = await journalStore.record(batch);
       const reasons = await listRefused(this.#deps, rejected, batch);
+      await this.#deps.announcer.recorded(
+        reasons.size === 0 ? batch.outcomes : batch.outcomes.filter(({ outcomeId }) => !reasons.has(outcomeId)),
+        batch.events.map(({ event }) => event),
+      );
       this.#hand.written(held);
       this.#noteRecorded(held, { events: batch.events.length, outcomes: batch.outcomes.length });
       for (const { eventId, parts } of held) {

@@ -1,14 +1,15 @@
 import { hasCode } from '../core/errors.js';
 import { uuidV5 } from '../core/ids.js';
 import type { Outcome } from '../core/model.js';
-import type { JournalBatch, JournalStore, RejectedEntry } from '../core/ports.js';
+import type { EventOrigin, JournalBatch, JournalStore, RejectedEntry } from '../core/ports.js';
 import { isSettled, type DeliveryRecord } from '../core/delivery-state.js';
+import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import { RefusedRowError, unavailable } from './database-errors.js';
 import { groupByEvent, type EventEntries } from './journal-plan.js';
-import { FAILURE_COLUMNS, failureValues } from './journal-rows.js';
+import { FAILURE_COLUMNS, failureValues, type RawEvent } from './journal-rows.js';
 import { EventOvertook, lockEvents, readDeliveries, writeEvents } from './journal-write.js';
-import { insertRows, rowsOf } from './sql.js';
+import { insertRows, placeholders, rowsOf } from './sql.js';
 import type { Work } from './session.js';
 
 export interface JournalStoreDeps {
@@ -72,18 +73,39 @@ export class SqlJournalStore implements JournalStore {
     );
   }
 
-  async failDeadLettered(dead: Parameters<JournalStore['failDeadLettered']>[0]): Promise<void> {
+  async failDeadLettered(dead: Parameters<JournalStore['failDeadLettered']>[0]): Promise<Outcome[]> {
     const { message, nodeCode, reason, at } = dead;
     const { eventId } = message.event;
     const generation = message.chain?.generation ?? 1;
-    await this.#transaction(async (manager) => {
+    return this.#transaction(async (manager) => {
       await lockEvents(manager, [eventId]);
       const stored = await readDeliveries(manager, [eventId]);
-      const outcomes = [...(stored.get(eventId)?.values() ?? [])]
-        .filter((delivery) => delivery.nodeCode === nodeCode && !isSettled(delivery.state))
-        .filter((delivery) => delivery.generation <= generation)
+      const concerned = [...(stored.get(eventId)?.values() ?? [])].filter(
+        (delivery) => delivery.nodeCode === nodeCode && delivery.generation <= generation,
+      );
+      const failedBefore = concerned.filter((delivery) => delivery.reason === 'dead-lettered');
+      const outcomes = concerned
+        .filter((delivery) => !isSettled(delivery.state))
         .map((delivery) => deadLettered(delivery, reason, at));
       if (outcomes.length > 0) await writeEvents(manager, [{ eventId, recorded: null, outcomes }], at);
+      return [...failedBefore.map((delivery) => deadLettered(delivery, delivery.lastError ?? reason, at)), ...outcomes];
+    });
+  }
+
+  originsOf(eventIds: string[]): Promise<EventOrigin[]> {
+    if (eventIds.length === 0) return Promise.resolve([]);
+    return this.#database.run(async (manager) => {
+      const rows = await rowsOf<Pick<RawEvent, 'event_id' | 'sourceid' | 'tenant_code' | 'traceparent'>>(
+        manager,
+        `SELECT event_id, sourceid, tenant_code, traceparent FROM pub_event WHERE event_id IN (${placeholders(eventIds.length)})`,
+        eventIds.map(uuidToBytes),
+      );
+      return rows.map(({ event_id, sourceid, tenant_code, traceparent }) => ({
+        eventId: uuidFromBytes(event_id),
+        sourceId: sourceid,
+        tenantCode: tenant_code,
+        traceparent,
+      }));
     });
   }
 
@@ -109,11 +131,10 @@ export class SqlJournalStore implements JournalStore {
     for (const part of partsOf(groups)) await this.#recordGroups(part, refused);
   }
 
-  async #transaction(work: Work<void>): Promise<void> {
+  async #transaction<T>(work: Work<T>): Promise<T> {
     for (let restarts = 0; ; restarts += 1) {
       try {
-        await this.#database.transaction(work);
-        return;
+        return await this.#database.transaction(work);
       } catch (error) {
         if (!(error instanceof EventOvertook)) throw error;
         if (restarts >= MOST_RESTARTS) throw unavailable('other recorders were faster each time');

@@ -1,3 +1,4 @@
+import { FailureAnnouncer } from '../../src/core/announce-failures.js';
 import { DeadQueue } from '../../src/core/dead.js';
 import type { Event, OwedListener } from '../../src/core/model.js';
 import type { Broker, JournalStore } from '../../src/core/ports.js';
@@ -5,6 +6,7 @@ import { Recorder } from '../../src/core/record.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlJournalReader } from '../../src/store/journal-reader.js';
 import { SqlJournalStore } from '../../src/store/journal-store.js';
+import { SqlParkedStore } from '../../src/store/parked-store.js';
 import { brokerFixture, brokerKinds, type BrokerFixture } from '../support/brokers.js';
 import { createMysqlDatabase, createSqliteDatabase, silentLog, type TestDatabase } from '../support/databases.js';
 import { outcomeOf } from '../support/journalling.js';
@@ -47,8 +49,10 @@ describe.each(brokerKinds())('recording from %s', (kind) => {
   async function start(store: JournalStore = journalStore): Promise<Recorder> {
     const shared = { broker, registry, clock: { now: () => Date.now() }, log: silentLog, metrics: countingIncidents() };
     const options = { batchRows: 50, batchBytes: 1_000_000, flushMs: 10, outcomeWaitMs: 10 };
-    const recorder = new Recorder({ ...shared, journalStore: store, options });
-    const dead = new DeadQueue({ ...shared, journal: store });
+    const parked = new SqlParkedStore({ database, log: silentLog });
+    const announcer = new FailureAnnouncer({ ...shared, parked, journalStore: store });
+    const recorder = new Recorder({ ...shared, announcer, journalStore: store, options });
+    const dead = new DeadQueue({ ...shared, announcer, journal: store });
     for (const part of [recorder, dead]) {
       await part.start();
       parts.push(part);
@@ -138,6 +142,7 @@ class Leaving implements JournalStore {
   };
   recordUnreadable: JournalStore['recordUnreadable'] = (failure) => this.#store.recordUnreadable(failure);
   failDeadLettered: JournalStore['failDeadLettered'] = (dead) => this.#store.failDeadLettered(dead);
+  originsOf: JournalStore['originsOf'] = (eventIds) => this.#store.originsOf(eventIds);
 
   probe(): Promise<void> {
     return this.away ? Promise.reject(new Error('the database is away')) : this.#store.probe();

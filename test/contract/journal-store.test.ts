@@ -260,14 +260,35 @@ describeEachDatabase('recording', (create) => {
     });
   });
 
+  it('tells where recorded events come from, without a word about others', async () => {
+    const plain = recordedEvent();
+    const full = recordedEvent({ sourceId: 'USER', tenantCode: 'T1', traceparent: '00-1-2-01' });
+    await store.record({ events: [plain, full], outcomes: [] });
+    const origins = await store.originsOf([full.event.eventId, uuidV7(), plain.event.eventId]);
+    expect(new Map(origins.map(({ eventId, ...origin }) => [eventId, origin]))).toEqual(
+      new Map([
+        [plain.event.eventId, { sourceId: 'order', tenantCode: null, traceparent: null }],
+        [full.event.eventId, { sourceId: 'USER', tenantCode: 'T1', traceparent: '00-1-2-01' }],
+      ]),
+    );
+    expect(await store.originsOf([])).toEqual([]);
+  });
+
   it('fails what is unsettled at a node whose message is dead, and nothing of a newer generation', async () => {
     const [a, b, other] = [owedListener('N', 1), owedListener('N', 2), owedListener('M', 1)];
     const recorded = recordedEvent({}, [a, b, other]);
     const { event } = recorded;
     await store.record({ events: [recorded], outcomes: [outcomeOf(event, a, { state: 'succeeded' })] });
     const message = { event, chain: null, claimSteps: false };
-    for (let i = 0; i < 2; i += 1)
-      await store.failDeadLettered({ message, nodeCode: 'N', reason: 'no such queue', at: 9_999_999_999_999 });
+    const failing = { message, nodeCode: 'N', reason: 'no such queue', at: 9_999_999_999_999 };
+    const failed = await store.failDeadLettered(failing);
+    expect(failed).toMatchObject([
+      { listenerId: b.listenerId, state: 'failed', reason: 'dead-lettered', attempt: 0, error: 'no such queue' },
+    ]);
+    const again = await store.failDeadLettered({ ...failing, reason: 'again' });
+    expect(again.map(({ sequence: _, ...outcome }) => outcome)).toEqual(
+      failed.map(({ sequence: _, ...outcome }) => outcome),
+    );
     const found = await reader.findEvent(event.eventId);
     expect(found).toMatchObject({ state: 'pending' });
     expect(
@@ -285,7 +306,7 @@ describeEachDatabase('recording', (create) => {
       events: [],
       outcomes: [outcomeOf(event, other, { state: 'retrying', generation: 2, attempt: 2 })],
     });
-    await store.failDeadLettered({ message, nodeCode: 'M', reason: 'no such queue', at: 9_999_999_999_999 });
+    expect(await store.failDeadLettered({ ...failing, nodeCode: 'M' })).toEqual([]);
     expect(await reader.findDelivery(event.eventId, other.listenerId)).toMatchObject({ state: 'retrying' });
   });
 });

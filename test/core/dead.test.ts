@@ -1,10 +1,11 @@
 import { DeadQueue } from '../../src/core/dead.js';
-import type { EventMessage } from '../../src/core/model.js';
+import { EventCenterError } from '../../src/core/errors.js';
+import type { Event, EventMessage, Outcome } from '../../src/core/model.js';
 import type { DeadMessage } from '../../src/core/ports.js';
 import { UNSTORABLE } from '../../src/core/refused-entries.js';
 import { silentLog } from '../support/databases.js';
 import { FakeJournalStore, JournalQueues } from '../support/journal-queues.js';
-import { aListener, anEvent, countingIncidents, EditableRegistry } from '../support/redelivering.js';
+import { aListener, anEvent, anOutcome, countingIncidents, EditableRegistry } from '../support/redelivering.js';
 import { until } from '../support/until.js';
 
 const TYPE = '018f0000-0000-7000-8000-0000000000aa';
@@ -33,17 +34,28 @@ describe('the dead queue', () => {
   let store: FakeJournalStore;
   let registry: EditableRegistry;
   let taking: DeadQueue;
+  let announced: [Event, Outcome[]][];
+  /** What announcing answers first. */
+  let refusals: Promise<void>[];
 
   beforeEach(async () => {
     queues = new JournalQueues();
     store = new FakeJournalStore();
     registry = new EditableRegistry();
+    announced = [];
+    refusals = [];
     registry.add(aListener('A', TYPE));
     registry.add(aListener('x.node.P', TYPE, { url: null, implClassName: 'p.P' }));
     taking = new DeadQueue({
       broker: queues,
       journal: store,
       registry,
+      announcer: {
+        failed: (...failed) => {
+          announced.push(failed);
+          return refusals.shift() ?? Promise.resolve();
+        },
+      },
       clock: { now: () => Date.now() },
       log: silentLog,
       metrics: countingIncidents(),
@@ -84,6 +96,17 @@ describe('the dead queue', () => {
     await settled();
     expect(queues.sent).toEqual([]);
     expect(store.failedDead).toEqual([{ eventId: message.event.eventId, nodeCode, reason }]);
+  });
+
+  it('lets the failed deliveries be announced, again when that did not succeed', async () => {
+    const message = chained('GONE');
+    const listener = aListener('GONE', TYPE);
+    store.deadLettered = [anOutcome(message.event, listener, { state: 'failed', reason: 'dead-lettered', attempt: 2 })];
+    refusals = [Promise.reject(new EventCenterError('UNAVAILABLE', 'nobody takes it'))];
+    queues.deadOnes.put(dead({ message, queue: 'ec.node.GONE' }));
+    await settled();
+    expect(announced).toEqual([1, 2].map(() => [message.event, store.deadLettered]));
+    expect(store.failedDead).toHaveLength(2);
   });
 
   it('gives a message back that the broker does not confirm', async () => {

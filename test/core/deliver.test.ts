@@ -21,6 +21,8 @@ import { aListener, aNode, anEvent, anEventType, aSnapshot } from '../support/re
 import { until } from '../support/until.js';
 
 const THREE = [1, 2, 3].map((operIndex) => aListener(`L${operIndex}`, { operIndex }));
+/** Listens to the announcements of failures. */
+const WATCHER = aListener('W', { eventTypeId: 'X', nodeCode: 'W' });
 const NEVER = new AbortController().signal;
 
 function setUp(
@@ -198,7 +200,10 @@ describe('a failed attempt', () => {
       eventTypeCode: 'DELIVERY_EXHAUSTED',
       owner: 'EVENT_CENTER',
     });
-    const { deliver, broker, caller } = setUp({ eventTypes: [anEventType('T'), exhausted] });
+    const { deliver, broker, caller } = setUp({
+      eventTypes: [anEventType('T'), exhausted],
+      listeners: [...THREE, WATCHER],
+    });
     caller.script = ({ listener }) =>
       listener.id === 'L1' ? { kind: 'refused', status: 503, error: 'busy' } : 'success';
     const last = at({ sequence: 2, listenerId: 'L1', attempt: 3 });
@@ -226,9 +231,21 @@ describe('a failed attempt', () => {
     expect(broker.events[1]!.event.eventId).toBe(event.eventId);
   });
 
-  it('of a built-in event announces nothing', async () => {
+  it('to whose announcement nobody listens is only recorded', async () => {
     const exhausted = anEventType('X', { sourceId: 'EVENT_CENTER', eventTypeCode: 'DELIVERY_EXHAUSTED' });
     const { deliver, broker, caller } = setUp({ eventTypes: [anEventType('T'), exhausted] });
+    caller.script = () => ({ status: 410 });
+    await deliver(fresh());
+    expect(broker.events).toEqual([]);
+    expect(ends(broker)).toContain('L1 failed 1');
+  });
+
+  it('of a built-in event announces nothing', async () => {
+    const exhausted = anEventType('X', { sourceId: 'EVENT_CENTER', eventTypeCode: 'DELIVERY_EXHAUSTED' });
+    const { deliver, broker, caller } = setUp({
+      eventTypes: [anEventType('T'), exhausted],
+      listeners: [...THREE, WATCHER],
+    });
     caller.script = () => ({ status: 410 });
     const event = anEvent('E', { sourceId: 'EVENT_CENTER', eventType: 'DELIVERY_EXHAUSTED' });
     expect(await deliver({ event, chain: null, claimSteps: false })).toBe('ack');
@@ -551,7 +568,7 @@ describe('when the broker does not confirm', () => {
 
   it('an announcement, records the delivery all the same', async () => {
     const exhausted = anEventType('X', { sourceId: 'EVENT_CENTER', eventTypeCode: 'DELIVERY_EXHAUSTED' });
-    const { deliver, broker, parked, caller } = setUp({ eventTypes: [exhausted], listeners: [THREE[0]!] });
+    const { deliver, broker, parked, caller } = setUp({ eventTypes: [exhausted], listeners: [THREE[0]!, WATCHER] });
     broker.away.add('publishEvent');
     caller.script = () => ({ status: 410 });
     expect(await deliver(fresh())).toBe('ack');

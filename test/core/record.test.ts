@@ -1,4 +1,6 @@
 import fc from 'fast-check';
+import type { FailureAnnouncer } from '../../src/core/announce-failures.js';
+import { EventCenterError } from '../../src/core/errors.js';
 import type { Event, EventMessage, OwedListener } from '../../src/core/model.js';
 import { Recorder, type RecorderOptions } from '../../src/core/record.js';
 import { UNSTORABLE } from '../../src/core/refused-entries.js';
@@ -25,12 +27,15 @@ describe('the recorder', () => {
   let store: FakeJournalStore;
   let registry: EditableRegistry;
   let owed: OwedListener;
+  /** Told of what was recorded. */
+  let announce: FailureAnnouncer['recorded'];
   const running: Recorder[] = [];
 
   beforeEach(() => {
     queues = new JournalQueues();
     store = new FakeJournalStore();
     registry = new EditableRegistry();
+    announce = () => Promise.resolve();
     const listener = registry.add(aListener('N', TYPE));
     owed = { listenerId: listener.id, nodeCode: 'N', operIndex: 1 };
   });
@@ -45,6 +50,7 @@ describe('the recorder', () => {
       broker: queues,
       journalStore: store,
       registry,
+      announcer: { recorded: (...recorded) => announce(...recorded) },
       clock: systemClock,
       log: silentLog,
       metrics: countingIncidents(),
@@ -88,6 +94,39 @@ describe('the recorder', () => {
     expect([queues.journal.acked, queues.outcomes.acked]).toEqual([[], []]);
     commit();
     await until('both are acked', () => queues.journal.acked.length + queues.outcomes.acked.length === 2);
+  });
+
+  it('lets what failed be announced after the commit and before the ack, but not what was refused', async () => {
+    const event = freshEvent();
+    const [failed, refused] = [1, 2].map(() => outcomeOf(event, owed, { state: 'failed' }));
+    store.refused.add(refused!.outcomeId);
+    const told: unknown[] = [];
+    announce = (outcomes, events) => {
+      expect(store.committed).toHaveLength(1);
+      expect(queues.outcomes.acked).toEqual([]);
+      told.push([outcomes, events]);
+      return Promise.resolve();
+    };
+    await start();
+    queues.journal.put(messageOf(event));
+    queues.outcomes.put([failed!, refused!]);
+    await until('it is settled', () => queues.outcomes.dead.length === 1);
+    expect(told).toEqual([[[failed], [event]]]);
+  });
+
+  it('gives back what could not be announced, and announces it when the store is back', async () => {
+    const event = freshEvent();
+    let announced = 0;
+    announce = () => {
+      announced += 1;
+      return announced === 1
+        ? Promise.reject(new EventCenterError('UNAVAILABLE', 'nobody takes it'))
+        : Promise.resolve();
+    };
+    await start();
+    queues.outcomes.put([outcomeOf(event, owed, { state: 'failed' })]);
+    await until('it is acked', () => queues.outcomes.acked.length === 1);
+    expect([announced, store.committed.length]).toEqual([2, 2]);
   });
 
   it('lets an event wait for its outcomes while others that have theirs leave', async () => {

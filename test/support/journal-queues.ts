@@ -4,6 +4,7 @@ import type {
   Broker,
   ConsumeOptions,
   DeadMessage,
+  EventOrigin,
   Handler,
   JournalBatch,
   JournalStore,
@@ -118,6 +119,10 @@ export class FakeJournalStore implements JournalStore {
   readonly committed: JournalBatch[] = [];
   readonly unreadable = new Map<string, string>();
   readonly failedDead: { eventId: string; nodeCode: string; reason: string }[] = [];
+  /** What `failDeadLettered` gives. */
+  deadLettered: Outcome[] = [];
+  /** Event ids of each query for their origins. */
+  readonly originQueries: string[][] = [];
   /** Batches that were begun and not ended. */
   writing: JournalBatch[] = [];
   away = false;
@@ -151,10 +156,18 @@ export class FakeJournalStore implements JournalStore {
     this.unreadable.set(failure.id, failure.reason);
   }
 
-  async failDeadLettered(dead: { message: EventMessage; nodeCode: string; reason: string }): Promise<void> {
+  async failDeadLettered(dead: { message: EventMessage; nodeCode: string; reason: string }): Promise<Outcome[]> {
     await this.probe();
     const { message, nodeCode, reason } = dead;
     this.failedDead.push({ eventId: message.event.eventId, nodeCode, reason });
+    return this.deadLettered;
+  }
+
+  async originsOf(eventIds: string[]): Promise<EventOrigin[]> {
+    await this.probe();
+    this.originQueries.push(eventIds);
+    const recorded = this.committed.flatMap(({ events }) => events.map(({ event }) => event));
+    return recorded.filter(({ eventId }) => eventIds.includes(eventId));
   }
 
   probe(): Promise<void> {

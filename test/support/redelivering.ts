@@ -3,6 +3,7 @@ import { uuidV7 } from '../../src/core/ids.js';
 import type {
   Event,
   EventMessage,
+  EventType,
   Listener,
   ListenerRevision,
   Node,
@@ -143,6 +144,7 @@ export function anOutcome(event: Event, listener: Listener, more: Partial<Outcom
 export class EditableRegistry implements RegistryView {
   version = 1;
   nodes: Node[] = [];
+  eventTypes: EventType[] = [];
   listeners: Listener[] = [];
   readonly #since = new Map<string, number>();
 
@@ -183,7 +185,7 @@ export class EditableRegistry implements RegistryView {
     const data: RegistryData = {
       version: this.version,
       nodes: this.nodes,
-      eventTypes: [],
+      eventTypes: this.eventTypes,
       listeners: this.listeners,
       revisions,
     };
