@@ -5,7 +5,7 @@ import type { Broker, Clock, Log, Metrics, NodeQueue, ParkedMessage, ParkedStore
 
 export interface AssuredPublisherDeps {
   broker: Pick<Broker, 'publishToNode' | 'publishOutcomes' | 'publishEvent'>;
-  parked: ParkedStore;
+  parked: Pick<ParkedStore, 'park'>;
   clock: Clock;
   log: Log;
   metrics: Metrics;

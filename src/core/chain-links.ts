@@ -53,7 +53,7 @@ function callable(snapshot: RegistrySnapshot, listener: Listener | null, place: 
 }
 
 function operIndexOfRevision(snapshot: RegistrySnapshot, listenerId: string): number {
-  return snapshot.data.revisions.findLast((revision) => revision.listenerId === listenerId)?.operIndex ?? 0;
+  return snapshot.data.revisions.filter((revision) => revision.listenerId === listenerId).at(-1)?.operIndex ?? 0;
 }
 
 function byOrder(a: ChainLink, b: ChainLink): number {

@@ -47,7 +47,7 @@ export function scheduledDelayMs(policy: RetryPolicy, defaultDelaysMs: number[],
 
 /** The longest step that ends no later than `remainingMs` from now, or null when every step is longer. */
 export function longestStepWithin(stepsMs: number[], remainingMs: number): number | null {
-  return stepsMs.findLast((step) => step <= remainingMs) ?? null;
+  return stepsMs.filter((step) => step <= remainingMs).at(-1) ?? null;
 }
 
 function delaysOf(policy: RetryPolicy, defaultDelaysMs: number[]): number[] {

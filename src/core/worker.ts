@@ -29,7 +29,7 @@ export interface WorkerDeps {
   broker: Pick<Broker, 'consumeNode' | 'depth' | 'publishToNode' | 'publishOutcomes' | 'publishEvent'>;
   registry: RegistryView;
   claims: ClaimStore;
-  parked: ParkedStore;
+  parked: Pick<ParkedStore, 'park'>;
   caller: ListenerCaller;
   /** Told when a listener has failed for good, before that is recorded. */
   compensate?: ChainRunDeps['compensate'];
