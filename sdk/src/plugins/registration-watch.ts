@@ -76,11 +76,16 @@ export class RegistrationWatch implements RegistrationsView {
   }
 
   async #watch(): Promise<void> {
-    const { signal } = this.#stopping;
-    for (await waitMs(this.#everyMs, signal); !signal.aborted; await waitMs(this.#everyMs, signal)) {
+    while (await this.#isTime()) {
       // What it was is logged and stands in `problem`; what is known stays good until it can be read again.
       await this.refresh().catch(() => undefined);
     }
+  }
+
+  /** False once it is stopped. */
+  async #isTime(): Promise<boolean> {
+    await waitMs(this.#everyMs, this.#stopping.signal);
+    return !this.#stopping.signal.aborted;
   }
 
   async #read(): Promise<Registrations> {

@@ -1,6 +1,6 @@
 import { delayBeforeRepeat, waitMs } from '../client/backoff.js';
 import type { SignedCaller } from '../client/signed-call.js';
-import { UnavailableError } from '../errors.js';
+import { RefusedError, UnavailableError } from '../errors.js';
 import type { HostLog } from './log.js';
 import type { ListenerResult } from './run-leased.js';
 import { sentenceOf } from './sentence.js';
@@ -23,7 +23,7 @@ interface Waiting extends EndedLease {
 /** Results wait so long for others, so that one call carries several. */
 const LINGER_MS = 5;
 const LARGEST_BATCH = 100;
-const REPEAT = { maxAttempts: Infinity, retryDelayMs: 200, maxRetryDelayMs: 5_000 };
+const REPEAT = { maxAttempts: Infinity, retryDelayMs: 200, maxRetryDelayMs: 2_000 };
 
 /** Ends leases in batches, one call at a time, and repeats what the centre did not answer until the leases are over. */
 export class Settlements {
@@ -32,6 +32,7 @@ export class Settlements {
   readonly #given = new AbortController();
   #waiting: Waiting[] = [];
   #isSending = false;
+  #batchSize = LARGEST_BATCH;
   #lost = 0;
   #problem: string | null = null;
 
@@ -77,17 +78,30 @@ export class Settlements {
       } catch (error) {
         failed += 1;
         this.#noteFailure(error, batch);
+        if (isMisfit(error)) {
+          this.#setApart(batch);
+          continue;
+        }
         const retryAfterMs = error instanceof UnavailableError ? error.retryAfterMs : null;
-        await waitMs(delayBeforeRepeat(Math.min(failed, 10), REPEAT, retryAfterMs), this.#given.signal);
+        const delayMs = delayBeforeRepeat(Math.min(failed, 10), REPEAT, retryAfterMs);
+        await waitMs(Math.min(delayMs, this.#msToFirstEnd()), this.#given.signal);
       }
     }
+    this.#batchSize = LARGEST_BATCH;
     this.#isSending = false;
   }
 
   /** Those of one kind, the oldest first. */
   #nextBatch(): Waiting[] {
     const isRelease = this.#waiting[0]?.results.length === 0;
-    return this.#waiting.filter(({ results }) => (results.length === 0) === isRelease).slice(0, LARGEST_BATCH);
+    return this.#waiting.filter(({ results }) => (results.length === 0) === isRelease).slice(0, this.#batchSize);
+  }
+
+  /** One report that the centre finds fault with refuses its whole call: the others go one by one, it is given up. */
+  #setApart(batch: Waiting[]): void {
+    this.#batchSize = 1;
+    const [only, ...others] = batch;
+    if (only !== undefined && others.length === 0) this.#finish(only, 'INVALID_PARAM');
   }
 
   async #send(batch: Waiting[]): Promise<void> {
@@ -114,6 +128,11 @@ export class Settlements {
     this.#log.warn('lease.lost', { eventId, leaseId, code, results: results.length });
   }
 
+  /** A lease that is over must not keep its place until the next repeat. */
+  #msToFirstEnd(): number {
+    return Math.max(0, Math.min(...this.#waiting.map(({ deadline }) => deadline)) - Date.now());
+  }
+
   #dropOverdue(): void {
     const now = Date.now();
     const isOver = ({ deadline }: EndedLease): boolean => deadline <= now || this.#given.signal.aborted;
@@ -126,6 +145,10 @@ export class Settlements {
     this.#problem = problem;
     if (error instanceof UnavailableError) for (const one of batch) one.maybeDone = true;
   }
+}
+
+function isMisfit(error: unknown): boolean {
+  return error instanceof RefusedError && error.code === 'INVALID_PARAM';
 }
 
 function codesIn(leases: unknown): Map<string, string> {
