@@ -9,6 +9,7 @@ import { DeadQueue } from './core/dead.js';
 import { DeliveryDesk } from './core/delivery-admin.js';
 import { DueScanner } from './core/due.js';
 import { EventCenterError, hasCode } from './core/errors.js';
+import { LeaseDesk } from './core/lease-desk.js';
 import { Periodic, sleep } from './core/periodic.js';
 import type { Broker, Clock, Log } from './core/ports.js';
 import { readinessOf } from './core/readiness.js';
@@ -24,9 +25,13 @@ import { Worker } from './core/worker.js';
 import { createHealthApp, createManagementApp } from './http/management/app.js';
 import { actorOf } from './http/management/authenticate.js';
 import { publishEventsRouter } from './http/publish-events.js';
+import { claim } from './http/sending/claim.js';
 import { createEventManager } from './http/sending/event-manager.js';
 import { eventInfo } from './http/sending/event-info.js';
+import { lease } from './http/sending/lease.js';
+import { release } from './http/sending/release.js';
 import { sendEvent } from './http/sending/send-event.js';
+import { settle } from './http/sending/settle.js';
 import { HttpServer, type HttpServerOptions } from './http/server.js';
 import { createLog } from './log.js';
 import { masterKeyOf } from './master-key.js';
@@ -39,6 +44,7 @@ import { entities } from './store/entities.js';
 import { SqlIdempotencyStore } from './store/idempotency-store.js';
 import { SqlJournalReader } from './store/journal-reader.js';
 import { SqlJournalStore } from './store/journal-store.js';
+import { SqlLeaseStore } from './store/lease-store.js';
 import { SqlParkedStore } from './store/parked-store.js';
 import { SqlRedeliveryStore } from './store/redelivery-store.js';
 import { SqlRegistryStore } from './store/registry-store.js';
@@ -134,8 +140,11 @@ async function start(config: Config, parts: Parts, { print, ending }: Beginning)
   const surroundings = await openSurroundings(config, parts);
   const { broker, registry, access } = surroundings;
   const delivering = config.role === 'api' ? null : await startDelivering(surroundings, parts);
-  const server = new HttpServer(answering(surroundings, delivering, parts));
+  const desk = config.role === 'worker' ? null : leaseDeskOf(surroundings);
+  const server = new HttpServer(answering(surroundings, { delivering, desk }, parts));
   const url = await parts.add('http', server, () => server.stop(config.shutdown.graceMs)).start();
+  // Stopped before the server, which waits for those who wait for events.
+  if (desk !== null) parts.add('leases', desk, (part) => part.stop());
   while (!ending.aborted && !(broker.status().ready && registry.loaded)) await sleep(READY_LOOK_MS, ending);
   if (ending.aborted) return;
   delivering?.startBackground();
@@ -200,9 +209,12 @@ async function openSurroundings(config: Config, parts: Parts) {
   const replays = new SqlReplayStore({ database });
   const idempotency = new SqlIdempotencyStore({ database });
   const journal = new SqlJournalReader({ database });
+  const claims = new SqlClaimStore({ database });
+  const parked = new SqlParkedStore({ database, log });
+  const leases = new SqlLeaseStore({ database, log });
   return {
     ...{ config, log, metrics, database, broker, registry, admin, audit, access, caller },
-    ...{ redeliveryStore, redelivery, replays, idempotency, journal },
+    ...{ redeliveryStore, redelivery, replays, idempotency, journal, claims, parked, leases },
   };
 }
 
@@ -273,8 +285,8 @@ function startReconciling(of: {
 /** What delivers, records and acts later: the parts of the roles `worker` and `all`. */
 async function startDelivering(surroundings: Surroundings, parts: Parts) {
   const { config, log, metrics, database, broker, registry, admin, caller, idempotency } = surroundings;
+  const { claims, parked, leases } = surroundings;
   const journalStore = new SqlJournalStore({ database });
-  const parked = new SqlParkedStore({ database, log });
   const announcer = new FailureAnnouncer({ broker, parked, journalStore, registry, clock, log, metrics });
   const recorder = new Recorder({
     broker,
@@ -290,7 +302,7 @@ async function startDelivering(surroundings: Surroundings, parts: Parts) {
   const worker = new Worker({
     broker,
     registry,
-    claims: new SqlClaimStore({ database }),
+    claims,
     parked,
     caller,
     disableListener: (listenerId) => admin.listeners.disable({ name: 'system', requestId: null }, listenerId),
@@ -319,9 +331,11 @@ async function startDelivering(surroundings: Surroundings, parts: Parts) {
     new DueScanner({
       scheduled: new SqlScheduledStore({ database, log }),
       parked,
+      leases,
       broker,
       registry,
       log,
+      metrics,
       clock,
       intervalMs: dueIntervalMs,
     }),
@@ -349,13 +363,27 @@ async function startDelivering(surroundings: Surroundings, parts: Parts) {
   return { worker, recorder, startBackground };
 }
 
-/** What the HTTP server answers: everything, or health only in the role `worker`. */
+/** What gives the events for plugins to the nodes' own processes. */
+function leaseDeskOf({ config, log, metrics, database, broker, registry, ...stores }: Surroundings): LeaseDesk {
+  const { claims, parked, leases } = stores;
+  const desk = new LeaseDesk({
+    ...{ broker, registry, claims, parked, leases, clock, log, metrics },
+    defaultDelaysMs: config.delivery.retryDelaysMs,
+    storeProblem: () => database.status().problem,
+  });
+  registry.onSnapshot(() => {
+    desk.onSnapshot();
+  });
+  return desk;
+}
+
+/** What the HTTP server answers: everything, or health only without a desk, in the role `worker`. */
 function answering(
   surroundings: Surroundings,
-  delivering: Awaited<ReturnType<typeof startDelivering>> | null,
+  { delivering, desk }: { delivering: Awaited<ReturnType<typeof startDelivering>> | null; desk: LeaseDesk | null },
   parts: Parts,
 ): HttpServerOptions {
-  const { config, log, metrics, database, broker, registry, journal } = surroundings;
+  const { config, log, metrics, database, broker, registry, journal, claims } = surroundings;
   const { host, port, contextPath } = config.http;
   metrics.observe({
     broker,
@@ -377,7 +405,7 @@ function answering(
       journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
       stopping: parts.stopping,
     });
-  if (config.role === 'worker') {
+  if (desk === null) {
     return { host, port, eventManager: () => false, app: createHealthApp({ readiness, metrics, log }) };
   }
   const { idempotency, redelivery, replays, audit } = surroundings;
@@ -386,12 +414,18 @@ function answering(
   const options = { ...config.ingest, confirmTimeoutMs };
   const acceptor = new Acceptor({ registry, broker, idempotency, clock, log, metrics, options });
   const { authenticator } = acceptor;
+  const call = { authenticator, maxBodyBytes };
+  const hosting = { defaultDelaysMs: config.delivery.retryDelaysMs, brokerPrefix: config.broker.prefix };
   const eventManager = createEventManager({
     contextPath,
     log,
     routes: {
       'sendEventMsg.do': sendEvent({ acceptor, maxBodyBytes }),
-      'eventinfo/index.do': eventInfo({ authenticator, registry }),
+      'eventinfo/index.do': eventInfo({ authenticator, registry, options: hosting }),
+      'lease.do': lease({ ...call, desk, log }),
+      'settle.do': settle({ ...call, desk }),
+      'release.do': release({ ...call, desk }),
+      'claim.do': claim({ ...call, claims }),
     },
   });
   const publishEvents = publishEventsRouter({ acceptor, actorOf, maxBodyBytes });

@@ -5,12 +5,20 @@ import type { Event, EventMessage } from '../../src/core/model.js';
 import type { BrokerStatus, NodeQueue } from '../../src/core/ports.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlJournalStore } from '../../src/store/journal-store.js';
+import { SqlLeaseStore } from '../../src/store/lease-store.js';
 import { SqlParkedStore } from '../../src/store/parked-store.js';
 import { SqlScheduledStore } from '../../src/store/scheduled-store.js';
 import { recordingLog } from '../support/accepting.js';
 import { describeEachDatabase, silentLog, type TestDatabase } from '../support/databases.js';
 import { deliveriesOf, eventStateIn } from '../support/journal-seed.js';
-import { aListener, anEvent, anOutcome, EditableRegistry, ManualClock } from '../support/redelivering.js';
+import {
+  aListener,
+  anEvent,
+  anOutcome,
+  countingIncidents,
+  EditableRegistry,
+  ManualClock,
+} from '../support/redelivering.js';
 import { until } from '../support/until.js';
 
 /** Keeps what is published; `refuses` decides which events are not confirmed. */
@@ -74,9 +82,11 @@ describeEachDatabase('the due scanner', (create) => {
     const scanner = new DueScanner({
       scheduled: new SqlScheduledStore({ database, log: silentLog }),
       parked,
+      leases: new SqlLeaseStore({ database, log: silentLog }),
       broker: queues,
       registry,
       log: recordingLog(),
+      metrics: countingIncidents(),
       clock,
       intervalMs: 10,
     });

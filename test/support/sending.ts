@@ -47,7 +47,11 @@ export class SendingSetting extends AcceptingSetting {
       log: this.log,
       routes: {
         'sendEventMsg.do': sendEvent({ acceptor: this.acceptor, maxBodyBytes }),
-        'eventinfo/index.do': eventInfo({ authenticator: this.acceptor.authenticator, registry: this.registry }),
+        'eventinfo/index.do': eventInfo({
+          authenticator: this.acceptor.authenticator,
+          registry: this.registry,
+          options: { defaultDelaysMs: [1_000, 2_000], brokerPrefix: 'ec.' },
+        }),
       },
     });
     this.#server = new HttpServer({
