@@ -1,8 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { appendAudit } from './audit.js';
-import { EventCenterError, hasCode } from './errors.js';
-import { expectText, FieldProblems } from './field-problems.js';
+import { EventCenterError, hasCode, type FieldError } from './errors.js';
+import { expectText, FieldProblems, rulesBrokenIn } from './field-problems.js';
 import { uuidV7 } from './ids.js';
+import type { Changes } from './registry-change.js';
 import { NAME_LENGTH } from './registry-limits.js';
 import type { Actor, ApiToken, AuditStore, Clock, Log, Role, TokenStore } from './ports.js';
 
@@ -81,6 +82,13 @@ export class Access {
     return this.#deps.tokens.list();
   }
 
+  /** The rules that these fields of a new token break; what is left out or undefined breaks none. */
+  rulesBroken({ name = 'A', expiresAt = null }: Changes<{ name: string; expiresAt: number | null }>): FieldError[] {
+    return rulesBrokenIn(() => {
+      checkToken({ name, expiresAt }, this.#deps.clock.now());
+    });
+  }
+
   /**
    * Makes a token; `secret` is its text, which nobody can read again.
    * @throws INVALID_PARAM; CONFLICT when the name is taken by a live token; UNAVAILABLE.
@@ -91,10 +99,7 @@ export class Access {
   ): Promise<{ token: ApiToken; secret: string }> {
     const { tokens, audit, clock, log } = this.#deps;
     const now = clock.now();
-    const problems = new FieldProblems();
-    expectText(problems, { path: 'name', text: request.name }, { max: NAME_LENGTH, code: true });
-    problems.expect(request.expiresAt === null || request.expiresAt > now, 'expiresAt', 'expected a time to come');
-    problems.throwIfAny();
+    checkToken(request, now);
     const secret = PREFIX + randomBytes(32).toString('base64url');
     const token: ApiToken = { id: uuidV7(now), ...request, createdAt: now, revokedAt: null, lastUsedAt: null };
     await tokens.create(token, hashOf(secret));
@@ -189,4 +194,11 @@ function hashOf(text: string): Buffer {
 
 function refused(reason: string): EventCenterError {
   return new EventCenterError('UNAUTHENTICATED', `${reason}; send "Authorization: Bearer <token>" with a live one`);
+}
+
+function checkToken({ name, expiresAt }: { name: string; expiresAt: number | null }, now: number): void {
+  const problems = new FieldProblems();
+  expectText(problems, { path: 'name', text: name }, { max: NAME_LENGTH, code: true });
+  problems.expect(expiresAt === null || expiresAt > now, 'expiresAt', 'expected a time to come');
+  problems.throwIfAny();
 }

@@ -1,5 +1,5 @@
-import { EventCenterError } from './errors.js';
-import { expectText, FieldProblems } from './field-problems.js';
+import { EventCenterError, type FieldError } from './errors.js';
+import { expectText, FieldProblems, rulesBrokenIn } from './field-problems.js';
 import { uuidV7 } from './ids.js';
 import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType } from './model.js';
 import type { Actor, RegistryWriter } from './ports.js';
@@ -43,22 +43,8 @@ export class EventTypeAdmin {
 
   /** @throws INVALID_PARAM; CONFLICT when `(sourceId, eventTypeCode)` is taken; UNAVAILABLE. */
   async create(actor: Actor, input: NewEventType): Promise<EventType> {
-    const { sourceId, eventTypeCode, ...changes } = input;
-    const now = this.#deps.clock.now();
-    const blank: EventType = {
-      id: uuidV7(now),
-      sourceId,
-      sourceName: null,
-      eventTypeCode,
-      eventTypeName: null,
-      owner: OWNER_ALL,
-      note: null,
-      schema: null,
-      version: 1,
-      lastTime: now,
-    };
-    const type = withChanges(blank, changes);
-    this.#check(type);
+    const { sourceId, eventTypeCode } = input;
+    const type = this.#checked(input);
     return changeRegistry(this.#deps, actor, async (writer) => {
       if ((await writer.findEventTypeByCode(sourceId, eventTypeCode)) !== null) {
         throw conflictAt('eventTypeCode', `there is an event type (${sourceId}, ${eventTypeCode}) already`);
@@ -68,6 +54,12 @@ export class EventTypeAdmin {
       await auditChange(writer, { kind: 'event-type', id: type.id }, { action: 'created', asked: input });
       return type;
     });
+  }
+
+  /** The rules that these fields of an event type break by themselves; what is left out or undefined breaks none. */
+  rulesBroken(given: Changes<NewEventType>): FieldError[] {
+    const { sourceId = 'A', eventTypeCode = 'A', ...changes } = given;
+    return rulesBrokenIn(() => this.#checked({ ...changes, sourceId, eventTypeCode }));
   }
 
   /** Changes the fields given. @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE; CONFLICT for the built-in type. */
@@ -93,6 +85,26 @@ export class EventTypeAdmin {
       await writer.deleteEventType(id);
       await auditChange(writer, { kind: 'event-type', id }, { action: 'deleted', asked: { sourceId, eventTypeCode } });
     });
+  }
+
+  /** A new event type. @throws INVALID_PARAM. */
+  #checked({ sourceId, eventTypeCode, ...changes }: NewEventType): EventType {
+    const now = this.#deps.clock.now();
+    const blank: EventType = {
+      id: uuidV7(now),
+      sourceId,
+      sourceName: null,
+      eventTypeCode,
+      eventTypeName: null,
+      owner: OWNER_ALL,
+      note: null,
+      schema: null,
+      version: 1,
+      lastTime: now,
+    };
+    const type = withChanges(blank, changes);
+    this.#check(type);
+    return type;
   }
 
   #check(type: EventType): void {

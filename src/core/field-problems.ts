@@ -1,4 +1,4 @@
-import { invalidFields, type FieldError } from './errors.js';
+import { hasCode, invalidFields, type FieldError } from './errors.js';
 
 /** Collects all fields that are wrong, so that one answer names them all. */
 export class FieldProblems {
@@ -17,6 +17,17 @@ export class FieldProblems {
   /** @throws INVALID_PARAM naming every field noted so far. */
   throwIfAny(): void {
     if (this.#fields.length > 0) throw invalidFields(this.#fields);
+  }
+}
+
+/** The fields that `check` refuses; none when it passes. Other errors than INVALID_PARAM are thrown on. */
+export function rulesBrokenIn(check: () => void): FieldError[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    if (hasCode(error, 'INVALID_PARAM')) return error.fields;
+    throw error;
   }
 }
 

@@ -1,8 +1,9 @@
-import { EventCenterError, hasCode, invalidField } from './errors.js';
+import { EventCenterError, hasCode, invalidField, type FieldError } from './errors.js';
+import { rulesBrokenIn } from './field-problems.js';
 import { uuidV7 } from './ids.js';
 import { expectPlace, findTypeOf, nextOperIndex, siblingsOf } from './listener-place.js';
 import { kindOf } from './listener-kind.js';
-import { checkFormat, checkListener } from './listener-rules.js';
+import { checkFormat, checkListener, isPlannedFormat } from './listener-rules.js';
 import type { Listener, ListenerRevision, RetryPolicy } from './model.js';
 import type { Actor } from './ports.js';
 import {
@@ -57,6 +58,8 @@ export interface ListenerRef {
   expectedVersion: ExpectedVersion;
 }
 
+/** The fields that say what is called, one of which a listener has. */
+const TARGETS = ['url', 'implClassName'] as const;
 const DEFAULT_FORMAT = 'iuap';
 const DEFAULT_RETRY: RetryPolicy = { strategy: 'default', maxAttempts: null, delaysMs: null };
 const DEFAULTS: ListenerDefaults = { method: 'POST', headers: {}, timeoutMs: DEFAULT_TIMEOUT_MS };
@@ -87,6 +90,30 @@ export class ListenerAdmin {
       await auditChange(writer, { kind: 'listener', id: listener.id }, { action: 'created', asked: input });
       return listener;
     });
+  }
+
+  /**
+   * The rules that these fields of a new listener break by themselves. A field that is there and undefined breaks none;
+   * without a target, that is one.
+   */
+  rulesBroken(given: Changes<NewListener>): FieldError[] {
+    const { name = 'A', nodeCode = 'A', format, ...fields } = given;
+    const isTargetUnknown = TARGETS.some((target) => target in given && given[target] === undefined);
+    const hasTarget = TARGETS.some((target) => typeof given[target] === 'string');
+    const target = isTargetUnknown && !hasTarget ? { url: 'http://a.invalid/' } : {};
+    const input = { ...fields, ...target, name, nodeCode };
+    return [
+      ...rulesBrokenIn(() => {
+        if (!isPlannedFormat(format)) checkFormat(format ?? DEFAULT_FORMAT);
+      }),
+      ...rulesBrokenIn(() => this.#checked(input, { eventTypeId: '', operIndex: given.operIndex ?? 1 })),
+    ];
+  }
+
+  /** The same for a change, whose target may be left out. */
+  changeRulesBroken(given: ListenerChanges): FieldError[] {
+    const hasTarget = TARGETS.some((target) => typeof given[target] === 'string');
+    return this.rulesBroken(hasTarget ? given : { ...given, url: 'http://a.invalid/', implClassName: null });
   }
 
   /**
@@ -133,22 +160,33 @@ export class ListenerAdmin {
 
   /** The listener that `input` asks for, by the registry that `reads` sees. */
   async #plan(reads: RegistryReads, input: NewListener): Promise<Listener> {
-    const { nodeCode, eventTypeId: _, sourceId, eventTypeCode, format, retry, ...fields } = input;
-    const now = this.#deps.clock.now();
+    const { nodeCode, operIndex } = input;
     const type = await findTypeOf(reads, input);
     if ((await reads.findNode(nodeCode)) === null)
       throw invalidField('nodeCode', `there is no node ${nodeCode.slice(0, 40)}`);
     const siblings = await siblingsOf(reads, { nodeCode, eventTypeId: type.id });
+    const listener = this.#checked(input, {
+      eventTypeId: type.id,
+      operIndex: operIndex ?? nextOperIndex(siblings),
+    });
+    expectPlace(listener, siblings);
+    await this.#expectDelaySteps(reads, listener);
+    return listener;
+  }
+
+  /** A new listener at its place. @throws INVALID_PARAM, NOT_IMPLEMENTED. */
+  #checked(input: NewListener, place: { eventTypeId: string; operIndex: number }): Listener {
+    const { nodeCode, eventTypeId: _, sourceId, eventTypeCode, format, retry, ...fields } = input;
+    const now = this.#deps.clock.now();
     const blank: Listener = {
       id: uuidV7(now),
-      eventTypeId: type.id,
+      ...place,
       name: input.name,
       namei18n: null,
       implClassName: null,
       url: null,
       owner: null,
       note: null,
-      operIndex: fields.operIndex ?? nextOperIndex(siblings),
       nodeCode,
       enabled: true,
       tenantCode: null,
@@ -163,8 +201,6 @@ export class ListenerAdmin {
     };
     const listener = withChanges(blank, fields, DEFAULTS);
     checkListener(listener, this.#deps.schemas);
-    expectPlace(listener, siblings);
-    await this.#expectDelaySteps(reads, listener);
     return listener;
   }
 

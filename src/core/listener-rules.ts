@@ -60,13 +60,18 @@ export function checkListener(listener: Listener, schemas: SchemaCompiler): void
   problems.throwIfAny();
 }
 
+/** Whether the protocol names a format that is not built yet. */
+export function isPlannedFormat(format: string | null | undefined): boolean {
+  return format !== null && format !== undefined && PLANNED_FORMATS.includes(format);
+}
+
 /**
  * The format of a listener; `iuap` when none is named.
  * @throws NOT_IMPLEMENTED for one of the protocol that is not built yet, INVALID_PARAM for any other.
  */
 export function checkFormat(format: string): ListenerFormat {
   if (format === 'iuap') return format;
-  if (PLANNED_FORMATS.includes(format)) {
+  if (isPlannedFormat(format)) {
     const message = `the format ${format} is not built yet; use iuap`;
     throw new EventCenterError('NOT_IMPLEMENTED', `format: ${message}`, { fields: [{ path: 'format', message }] });
   }

@@ -1,6 +1,6 @@
 import { expectKey, generateKey, keyWarning, livePreviousKeys } from './app-key.js';
-import { EventCenterError } from './errors.js';
-import { expectText, expectWhole, FieldProblems } from './field-problems.js';
+import { EventCenterError, type FieldError } from './errors.js';
+import { expectText, expectWhole, FieldProblems, rulesBrokenIn } from './field-problems.js';
 import { BUILT_IN_NODE_CODE, OWNER_ALL, type EventType, type Node, type PreviousKey } from './model.js';
 import type { Actor, RegistryWriter } from './ports.js';
 import {
@@ -72,23 +72,7 @@ export class NodeAdmin {
   /** @throws INVALID_PARAM; CONFLICT when the code is taken; UNAVAILABLE. */
   async create(actor: Actor, input: NewNode): Promise<KeyedNode> {
     const { nodeCode, appKey = generateKey(), ...changes } = input;
-    const now = this.#deps.clock.now();
-    const blank: Node = {
-      nodeCode,
-      nodeName: null,
-      note: null,
-      appKey,
-      previousKeys: [],
-      clientKey: null,
-      enabled: true,
-      sendRateLimit: null,
-      deliverRateLimit: null,
-      version: 1,
-      lastTime: now,
-      ...this.#defaults,
-    };
-    const node = withChanges(blank, changes, this.#defaults);
-    checkNode(node, ['appKey', 'clientKey']);
+    const node = this.#checked({ ...changes, nodeCode, appKey });
     return changeRegistry(this.#deps, actor, async (writer) => {
       if ((await writer.findNode(nodeCode)) !== null)
         throw conflictAt('nodeCode', `there is a node ${nodeCode} already`);
@@ -103,6 +87,12 @@ export class NodeAdmin {
         ]),
       };
     });
+  }
+
+  /** The rules that these fields of a node break by themselves; what is left out or undefined breaks none. */
+  rulesBroken(given: Changes<NewNode>): FieldError[] {
+    const { nodeCode = 'A', appKey = generateKey(), ...changes } = given;
+    return rulesBrokenIn(() => this.#checked({ ...changes, nodeCode, appKey }));
   }
 
   /** Changes the fields given. @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE. */
@@ -128,10 +118,7 @@ export class NodeAdmin {
     request: { graceMs?: number | undefined; appKey?: string | undefined },
   ): Promise<KeyedNode> {
     const { graceMs = DEFAULT_GRACE_MS, appKey = generateKey() } = request;
-    const problems = new FieldProblems();
-    expectWhole(problems, { path: 'graceMs', value: graceMs }, GRACE_MS);
-    expectKey(problems, 'appKey', appKey);
-    problems.throwIfAny();
+    checkRotation({ graceMs, appKey });
     return changeRegistry(this.#deps, actor, async (writer) => {
       const current = await findNode(writer, ref);
       if (current.appKey === appKey) throw conflictAt('appKey', 'the node has this key already');
@@ -148,6 +135,14 @@ export class NodeAdmin {
     });
   }
 
+  /** The rules that these fields of a rotation break. */
+  rotationRulesBroken(given: { graceMs?: number | undefined; appKey?: string | undefined }): FieldError[] {
+    const { graceMs = DEFAULT_GRACE_MS, appKey = generateKey() } = given;
+    return rulesBrokenIn(() => {
+      checkRotation({ graceMs, appKey });
+    });
+  }
+
   /** @throws NOT_FOUND, VERSION_MISMATCH, UNAVAILABLE; IN_USE while it has listeners or owns event types. */
   async delete(actor: Actor, ref: NodeRef): Promise<void> {
     await changeRegistry(this.#deps, actor, async (writer) => {
@@ -158,6 +153,27 @@ export class NodeAdmin {
       await writer.deleteNode(nodeCode);
       await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'deleted', asked: {} });
     });
+  }
+
+  /** A new node. @throws INVALID_PARAM. */
+  #checked({ nodeCode, appKey, ...changes }: NewNode & { appKey: string }): Node {
+    const blank: Node = {
+      nodeCode,
+      nodeName: null,
+      note: null,
+      appKey,
+      previousKeys: [],
+      clientKey: null,
+      enabled: true,
+      sendRateLimit: null,
+      deliverRateLimit: null,
+      version: 1,
+      lastTime: this.#deps.clock.now(),
+      ...this.#defaults,
+    };
+    const node = withChanges(blank, changes, this.#defaults);
+    checkNode(node, ['appKey', 'clientKey']);
+    return node;
   }
 
   get #defaults(): NodeDefaults {
@@ -193,6 +209,13 @@ function checkNode(node: Node, givenKeys: ('appKey' | 'clientKey')[]): void {
     const key = node[path];
     if (typeof key === 'string') expectKey(problems, path, key);
   }
+  problems.throwIfAny();
+}
+
+function checkRotation({ graceMs, appKey }: { graceMs: number; appKey: string }): void {
+  const problems = new FieldProblems();
+  expectWhole(problems, { path: 'graceMs', value: graceMs }, GRACE_MS);
+  expectKey(problems, 'appKey', appKey);
   problems.throwIfAny();
 }
 

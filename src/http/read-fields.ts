@@ -10,6 +10,43 @@ interface Reading {
   fixedFields: Record<string, string>;
 }
 
+/**
+ * What of a refused `value` is right by `schema`: unknown fields are left out, and what is wrong is undefined, an array as
+ * a whole. Null when the value is no object.
+ */
+export function rightFields(schema: z.ZodType, value: unknown): Record<string, unknown> | null {
+  if (!isObject(value)) return null;
+  const right = structuredClone(value);
+  for (const { path, ...issue } of schema.safeParse(value).error?.issues ?? []) {
+    if (issue.code === 'unrecognized_keys') removeAt(right, path, issue.keys);
+    else clearAt(right, path);
+  }
+  return right;
+}
+
+function removeAt(right: Record<string, unknown>, path: PropertyKey[], keys: string[]): void {
+  const parent = path.reduce<unknown>((at, name) => (isObject(at) ? at[String(name)] : undefined), right);
+  if (isObject(parent)) for (const key of keys) Reflect.deleteProperty(parent, key);
+  else clearAt(right, path);
+}
+
+/** Clears the innermost field on the way to `path`. */
+function clearAt(right: Record<string, unknown>, path: PropertyKey[]): void {
+  let parent = right;
+  for (const [index, name] of path.map(String).entries()) {
+    const next = parent[name];
+    if (index === path.length - 1 || !isObject(next)) {
+      parent[name] = undefined;
+      return;
+    }
+    parent = next;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** What `schema` makes of `value`, or null after what is wrong was added to `fields`, named as the caller wrote it. */
 export function readFields<T extends z.ZodType>(schema: T, value: unknown, reading: Reading): z.output<T> | null {
   const parsed = schema.safeParse(value, { error: ruleOfIssue });

@@ -326,6 +326,48 @@ describe('/listeners', () => {
   });
 });
 
+describe('a refused body', () => {
+  const pathsOf = async (method: 'post' | 'patch', path: string, body: object): Promise<string[]> => {
+    const res = await kit.api(method, path, { body });
+    expect([res.status, res.body.code]).toEqual([422, 'INVALID_PARAM']);
+    return res.body.errors.map((error: any) => error.path as string).sort();
+  };
+
+  it('is told everything that is wrong at once: unknown fields, wrong kinds and broken rules', async () => {
+    const listener = await aListener();
+    const wrong = { foo: 1, name: '', timeoutMs: 5, operIndex: 'x', retry: { foo: 1, delaysMs: [-1] } };
+    const named = ['foo', 'name', 'operIndex', 'retry.delaysMs.0', 'retry.foo', 'timeoutMs'];
+    expect(await pathsOf('post', '/listeners', { ...wrong, nodeCode: 'A', url: 'http://a.invalid' })).toEqual(named);
+    expect(await pathsOf('patch', `/listeners/${listener.id}`, wrong)).toEqual(named);
+    expect(await pathsOf('patch', '/nodes/A', { foo: 1, concurrency: 0, note: 5, nodeName: '' })).toEqual([
+      ...['concurrency', 'foo', 'nodeName', 'note'],
+    ]);
+    expect(await pathsOf('post', '/nodes', { foo: 1, nodeCode: 'a b', appKey: '' })).toEqual([
+      ...['appKey', 'foo', 'nodeCode'],
+    ]);
+    expect(await pathsOf('post', '/nodes/A/rotate-key', { foo: 1, graceMs: -1 })).toEqual(['foo', 'graceMs']);
+    expect(await pathsOf('post', '/event-types', { foo: 1, sourceId: ' ', schema: { type: 'x' } })).toEqual([
+      ...['eventTypeCode', 'foo', 'schema', 'sourceId'],
+    ]);
+    const past = { foo: 1, name: ' ', role: 'king', expiresAt: '2020-01-01T00:00:00Z' };
+    expect(await pathsOf('post', '/tokens', past)).toEqual(['expiresAt', 'foo', 'name', 'role']);
+    expect(await pathsOf('post', '/replays', { foo: 1, filter: { bar: 1 } })).toEqual(['filter', 'filter.bar', 'foo']);
+  });
+
+  it('is not told what follows only from another mistake', async () => {
+    const listener = await aListener();
+    const base = { name: 'x', nodeCode: 'A', eventTypeId: listener.eventTypeId };
+    expect(await pathsOf('post', '/listeners', { ...base, uri: 'http://a.invalid' })).toEqual(['uri', 'url']);
+    expect(await pathsOf('post', '/listeners', { ...base, implClassName: 5 })).toEqual(['implClassName']);
+    expect(await pathsOf('patch', `/listeners/${listener.id}`, { foo: 1, url: null })).toEqual(['foo']);
+    expect(await pathsOf('patch', `/listeners/${listener.id}`, { foo: 1, format: 'slack' })).toEqual(['foo']);
+    expect(await pathsOf('patch', `/listeners/${listener.id}`, { foo: 1, headers: { 'X-A': 1, Host: 'x' } })).toEqual([
+      ...['foo', 'headers.Host', 'headers.X-A'],
+    ]);
+    expect(await pathsOf('patch', '/nodes/A', { foo: 1, nodeName: 'fine' })).toEqual(['foo']);
+  });
+});
+
 describe('/listeners/{id}/test', () => {
   it('sends a sample by the code of real deliveries and tells what came back', async () => {
     const listener = await aListener();

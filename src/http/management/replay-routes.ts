@@ -22,10 +22,11 @@ const filterFields = {
 const filter = z
   .strictObject({ ...filterFields, from: givenTime, to: givenTime })
   .partial()
-  .refine(
-    (fields) => Object.values(fields).some((value) => value !== undefined),
-    'expected at least one field, so that nobody replays everything by mistake',
-  )
+  .refine((fields) => Object.values(fields).some((value) => value !== undefined), {
+    error: 'expected at least one field, so that nobody replays everything by mistake',
+    // Beside an unknown field too; else zod asks only when everything else is right.
+    when: ({ value }) => typeof value === 'object' && value !== null,
+  })
   .meta({ id: 'NewReplayFilter' });
 
 const newReplay = z

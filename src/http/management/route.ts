@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { invalidFields, type ErrorCode, type FieldError } from '../../core/errors.js';
 import type { Actor, Role } from '../../core/ports.js';
-import { readFields } from '../read-fields.js';
+import { readFields, rightFields } from '../read-fields.js';
 
 /** What a route's code gets: everything checked. */
 export interface RouteInput<P, Q, B> {
@@ -67,6 +67,11 @@ interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType, A ext
   answer?: A;
   /** Why a field that somebody may expect in the body cannot be given, by name. */
   fixedFields?: Record<string, string>;
+  /**
+   * What the core has against a body, of which wrong fields are undefined and unknown ones absent, the others as they came
+   * (times are not read yet): asked when the body is refused already, so that one answer names everything that is wrong.
+   */
+  rulesBroken?: (body: Partial<z.output<B>>) => FieldError[];
   handle: (input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>) => Promise<z.input<A>>;
 }
 
@@ -77,7 +82,16 @@ export function defineRoute<
   B extends z.ZodType = z.ZodUndefined,
   A extends z.ZodType = z.ZodVoid,
 >(spec: RouteSpec<P, Q, B, A>): Route {
-  const { handle, fixedFields = {}, body = null, answer = null, errors = [], versioned = false, ...rest } = spec;
+  const {
+    handle,
+    rulesBroken,
+    fixedFields = {},
+    body = null,
+    answer = null,
+    errors = [],
+    versioned = false,
+    ...rest
+  } = spec;
   const params = spec.params ?? (NOTHING as unknown as z.ZodObject<P>);
   const query = spec.query ?? (NOTHING as unknown as z.ZodObject<Q>);
   const bodyOptional = spec.bodyOptional ?? false;
@@ -93,10 +107,19 @@ export function defineRoute<
       expectedVersion: versioned ? readIfMatch(raw.ifMatch, fields) : null,
       actor: raw.actor,
     };
-    if (fields.length > 0) throw invalidFields(fields);
+    if (fields.length > 0) {
+      const right = body === null || rulesBroken === undefined ? null : rightFields(body, raw.body);
+      if (right !== null) fields.push(...beyond(fields, rulesBroken?.(right as Partial<z.output<B>>) ?? []));
+      throw invalidFields(fields);
+    }
     return handle(input as RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>);
   };
   return { ...rest, params, query, body, bodyOptional, answer, errors, versioned, run };
+}
+
+/** Those of `more` that are about no field that is named already. */
+function beyond(named: FieldError[], more: FieldError[]): FieldError[] {
+  return more.filter(({ path }) => !named.some((one) => path === one.path || path.startsWith(`${one.path}.`)));
 }
 
 const IF_MATCH = /^(?:(?:W\/)?"(\d{1,15})"|(\d{1,15}))$/;

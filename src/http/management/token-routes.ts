@@ -53,6 +53,8 @@ export function tokenRoutes({ access }: ManagementDeps): Route[] {
       tag,
       role: 'admin',
       body: newToken,
+      rulesBroken: ({ name, expiresAt }) =>
+        access.rulesBroken({ name, expiresAt: givenTime.nullish().safeParse(expiresAt).data ?? null }),
       status: 201,
       answer: madeToken,
       errors: ['CONFLICT'],
