@@ -262,7 +262,7 @@ function isDeadlock(error: unknown): boolean {
 function errorCodes(error: unknown): { errno?: unknown; code?: unknown } {
   const given = error as { errno?: unknown; code?: unknown; driverError?: unknown } | null;
   // TypeORM wraps the driver's error.
-  return (given?.driverError ?? given ?? {});
+  return given?.driverError ?? given ?? {};
 }
 
 function isUuids(which: readonly string[] | DeadFilter): which is readonly string[] {

@@ -247,6 +247,7 @@ export class OutboxRelay {
     if (round.claimed === 0) return round;
     const batch = { claimed, round, lost: false };
     const renewal = setInterval(() => void this.#renew(batch), this.#settings.leaseMs / 3);
+    renewal.unref();
     try {
       const runs = claimed.runs.values();
       const work = async (): Promise<void> => {
