@@ -1,4 +1,4 @@
-/** The least that a sender needs of the signature (wire page, section 1), so that the generator costs little. */
+/** The least that a sender needs of the signature (protocol page, section 1), so that the generator costs little. */
 import { createHmac } from 'node:crypto';
 
 export function formParams(params: Record<string, string>): string {

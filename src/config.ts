@@ -10,7 +10,7 @@ type ParsedConfig = z.infer<typeof configSchema>;
 /** The configuration after defaults that depend on other options are filled in. */
 export type Config = ParsedConfig & { database: { url: string; autoMigrate: boolean } };
 
-/** Environment variables whose names do not follow from the option's path (wire page, section 6). */
+/** Environment variables whose names do not follow from the option's path (protocol page, section 6). */
 const ENVIRONMENT_ALIASES: Record<string, string> = {
   'http.host': 'EVENT_CENTER_HOST',
   'http.port': 'EVENT_CENTER_PORT',

@@ -4,7 +4,7 @@ const LINE_SPACE = /[\t\n\r]/g;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Longest payload that travels as a header, in bytes of UTF-8 before anything is escaped (wire page, section 3). */
+/** Longest payload that travels as a header, in bytes of UTF-8 before anything is escaped (protocol page, section 3). */
 const LONGEST_JSON_BYTES = 8 * 1024;
 
 /** A text as a header value: everything but printable ASCII becomes `\uXXXX`, as in JSON. */
@@ -15,7 +15,7 @@ export function asciiText(text: string): string {
 
 /**
  * JSON as a header value that parses to the same: line breaks between tokens become spaces, other characters escapes.
- * Null when the payload is no JSON, or is longer than 8 KiB as it stands (wire page, section 3); escaped it may be longer.
+ * Null when the payload is no JSON, or is longer than 8 KiB as it stands (protocol page, section 3); escaped it may be longer.
  */
 export function jsonHeader(payload: Buffer): string | null {
   if (payload.length > LONGEST_JSON_BYTES) return null;

@@ -18,7 +18,7 @@ const CONTENT_TYPE = 'application/x-www-form-urlencoded;charset=UTF-8';
 const TRACEPARENT = /^[\x21-\x7e]+$/;
 
 /**
- * The callback of the vendor's protocol (wire page, section 3): the fields as a form, signed at each attempt with the
+ * The callback of the vendor's protocol (protocol page, section 3): the fields as a form, signed at each attempt with the
  * node's client key when it has one.
  * @param target path and query of the listener's url.
  * @throws Error when the key cannot be read or used, or the url's own query cannot be signed: nothing is sent unsigned.
@@ -67,7 +67,7 @@ function fieldsOf({ sourceId, eventType, tenantCode, userObject, eventId }: Even
   return fields;
 }
 
-/** A receiver leaves fields out of the form that its url's query has too (wire page, section 1, `paramsStr`). */
+/** A receiver leaves fields out of the form that its url's query has too (protocol page, section 1, `paramsStr`). */
 function seenByReceiver(fields: BodyField[], path: string): FormField[] {
   const { values } = parseQuery(splitUrl(path).query);
   const seen: FormField[] = [];

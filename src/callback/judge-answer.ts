@@ -11,7 +11,7 @@ const CHARSET = /charset\s*=\s*"?([^\s;"]+)/i;
 const KEPT_BYTES = 4096;
 
 /**
- * The success rule of the `iuap` format (wire page, section 3; seed 003): HTTP 2xx with JSON whose `success` is `true`
+ * The success rule of the `iuap` format (protocol page, section 3; seed 003): HTTP 2xx with JSON whose `success` is `true`
  * or the text `true` in any case, at top level or, when there is none, under `data`. Anything else is a refusal. Takes
  * any bytes and never throws.
  */

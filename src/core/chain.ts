@@ -104,7 +104,7 @@ export function nextStep(chain: Chain): ChainStep {
   return { do: 'call', link, listener, attempt };
 }
 
-/** What the answer to an attempt means. `410 Gone` fails at once, whatever the policy (wire page, section 3). */
+/** What the answer to an attempt means. `410 Gone` fails at once, whatever the policy (protocol page, section 3). */
 export function judgeAnswer(
   chain: Chain,
   call: { listener: Listener; attempt: number; answer: Pick<ListenerAnswer, 'kind' | 'status' | 'retryAfterMs'> },

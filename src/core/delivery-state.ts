@@ -50,7 +50,7 @@ const RANK: Record<DeliveryState, number> = {
   succeeded: 5,
 };
 
-/** The states of an event, the one that most needs attention first (wire page, section 4). */
+/** The states of an event, the one that most needs attention first (protocol page, section 4). */
 const EVENT_STATES: readonly DeliveryState[] = ['pending', 'retrying', 'failed', 'succeeded'];
 
 /** Whether a delivery in this state has come to its end. */

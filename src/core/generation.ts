@@ -58,7 +58,7 @@ export function raiseGeneration(
 /**
  * What a manual retry runs besides the listener itself: the later ones that were skipped because the chain stopped,
  * up to the next one that is exhausted itself and so holds back those behind it.
- * @throws NOT_FOUND; NOT_RETRYABLE while it is `pending` or an earlier listener is unsettled (wire page, section 4).
+ * @throws NOT_FOUND; NOT_RETRYABLE while it is `pending` or an earlier listener is unsettled (protocol page, section 4).
  */
 export function retryTargets(chain: RecordedChain, listenerId: string): OwedListener[] {
   const at = chain.deliveries.findIndex((delivery) => delivery.listenerId === listenerId);

@@ -10,7 +10,7 @@ export type SignatureAlgorithm = 'HmacSHA1' | 'HmacSHA256' | 'HmacSHA384' | 'Hma
 
 /** The node code that owns the centre's built-in event types; nobody can register it. */
 export const BUILT_IN_NODE_CODE = 'EVENT_CENTER';
-/** The built-in event type that announces an exhausted delivery (wire page, section 4). */
+/** The built-in event type that announces an exhausted delivery (protocol page, section 4). */
 export const DELIVERY_EXHAUSTED = 'DELIVERY_EXHAUSTED';
 /** The owner that lets every node send an event type. */
 export const OWNER_ALL = 'ALL';
@@ -78,7 +78,7 @@ export interface EventType {
   lastTime: number;
 }
 
-/** How the failures of a listener are retried (wire page, section 4). */
+/** How the failures of a listener are retried (protocol page, section 4). */
 export interface RetryPolicy {
   strategy: 'default' | 'loop' | 'none';
   /** Attempts in all; null means the number of delays + 1. */

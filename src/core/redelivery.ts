@@ -36,7 +36,7 @@ export class Redelivery {
 
   /**
    * Tries one delivery again at once, with a fresh schedule; a `retrying` one does not wait for its time any more.
-   * @throws NOT_FOUND; NOT_RETRYABLE by the rules of the wire page, section 4, and when the listener was deleted or is
+   * @throws NOT_FOUND; NOT_RETRYABLE by the rules of the protocol page, section 4, and when the listener was deleted or is
    * disabled; UNAVAILABLE when nothing was changed.
    */
   async retry(eventId: string, listenerId: string): Promise<void> {

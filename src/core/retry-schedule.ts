@@ -14,7 +14,7 @@ export interface RetryQuestion {
 }
 
 /**
- * The delay before the next attempt, or null when the listener is exhausted (wire page, section 4). It is exactly the
+ * The delay before the next attempt, or null when the listener is exhausted (protocol page, section 4). It is exactly the
  * policy's delay, unless `Retry-After` asks for more: then the next declared step that is not shorter, at most the
  * longest one.
  */

@@ -36,7 +36,7 @@ export interface CheckedSubmission {
   bodyFields: BodyFields;
 }
 
-/** Limits of the wire page, section 2, in characters. */
+/** Limits of the protocol page, section 2, in characters. */
 const CODE_LENGTH = 40;
 /** What a key may have, so that it fits a column, an index and a header. */
 const KEY_LENGTH = 128;

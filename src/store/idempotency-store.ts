@@ -75,7 +75,7 @@ export class SqlIdempotencyStore implements IdempotencyStore {
   }
 }
 
-/** What a key that is there means for a caller (wire page, section 2). */
+/** What a key that is there means for a caller (protocol page, section 2). */
 function stateOf(stored: StoredKey, entry: BeginEntry): KeyState {
   if (stored.expires_at <= entry.now) return { state: 'new' };
   if (!stored.body_hash.equals(entry.bodyHash)) return { state: 'other-body' };

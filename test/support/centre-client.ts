@@ -98,7 +98,7 @@ function signedSend(app: { appId: string; appKey: string }, fields: Record<strin
 }
 
 /**
- * The signature of the wire page, section 1, written a second time for fields without special cases: tests of whole
+ * The signature of the protocol page, section 1, written a second time for fields without special cases: tests of whole
  * processes must not sign with the code that they test. `query` is without `appId`.
  */
 export function signatureOf(
