@@ -148,7 +148,7 @@ export class FakeBroker implements Pick<Broker, Way | 'depth'> {
 
   /** The consumer of a node that lives, if any. */
   consumer(nodeCode: string): FakeSubscription | undefined {
-    return this.subscriptions.findLast(({ queue, stopped }) => queue.nodeCode === nodeCode && !stopped);
+    return this.subscriptions.filter(({ queue, stopped }) => queue.nodeCode === nodeCode && !stopped).at(-1);
   }
 
   #pass(way: Way): void {
