@@ -102,7 +102,7 @@ describe.each(SURROUNDINGS)('sending on %s', (kind) => {
     expect(accepted.length).toBeGreaterThanOrEqual(3);
     expect(limited.length).toBeGreaterThan(0);
     for (const answer of limited) {
-      expect(answer).toMatchObject({ httpStatus: 429, code: 'RATE_LIMITED', eventId: null });
+      expect(answer).toMatchObject({ httpStatus: 429, code: 'RATE_LIMITED', eventId: '' });
       expect(Number(answer.retryAfter)).toBeGreaterThanOrEqual(1);
     }
     await until('it may send again', async () => (await flow.trySend(type, {}, sender)).status === 1);
