@@ -98,4 +98,14 @@ describeHere('the rights of a node’s user of the broker', () => {
     for (const [what, work] of refused)
       expect([what, await asNode(work)]).toEqual([what, expect.stringContaining('403')]);
   });
+
+  it('leave open what the operations page says: depths, and other nodes’ queues by the ways of retries', async () => {
+    const { names } = centre.fixture;
+    const other = { kind: 'plugin' as const, nodeCode: 'OTHER' };
+    expect(await asNode((c) => c.checkQueue(names.journal))).toBeNull();
+    const { body, headers } = encodeEvent(aMessage());
+    const options = { headers, messageId: 'x', persistent: true };
+    expect(await asNode((c) => c.publish(names.redeliver, names.node(other), body, options))).toBeNull();
+    expect(await centre.broker.depth(other)).toBe(1);
+  });
 });
