@@ -5,6 +5,7 @@ export type { OutboxOptions } from './outbox.js';
 export type { OutboxDatabase } from './relay-database.js';
 export type { DeadEvent, DeadFilter, OutboxStats } from './relay-store.js';
 export { OutboxRelay } from './relay.js';
-export type { OutboxClient, OutboxLog, OutboxRelayOptions, RelayedEvent, RelayRound } from './relay.js';
+export type { RelayRound } from './relay.js';
+export type { OutboxClient, OutboxLog, OutboxRelayOptions, RelayedEvent } from './relay-options.js';
 export type { OutboxDialect } from './statement.js';
 export { RETRY_REFUSALS } from './verdict.js';
