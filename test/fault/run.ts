@@ -1,19 +1,20 @@
 /**
- * `npm run test:faults -- [scenario …] [--plant-loss]`: each scenario on RabbitMQ and MariaDB of its own, closed from
- * the sender's and the receivers' records, then compared with the API. Exit code 0 when all held.
+ * `npm run test:faults -- [scenario …] [--plant-loss] [--transport http|amqp]`: each scenario on RabbitMQ and MariaDB of
+ * its own, closed from the sender's and the receivers' records, then compared with the API. Exit code 0 when all held.
  */
 import { parseArgs } from 'node:util';
 import { RunReport } from './run-report.js';
 import { brokerStopped } from './scenarios/broker-stopped.js';
 import { databaseStopped } from './scenarios/database-stopped.js';
 import { ordered } from './scenarios/ordered.js';
+import { pluginHostKilled } from './scenarios/plugin-host-killed.js';
 import { registryChanged } from './scenarios/registry-changed.js';
 import { workerKilled } from './scenarios/worker-killed.js';
 import { Setting } from './setting.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'plant-loss': { type: 'boolean', default: false } },
+  options: { 'plant-loss': { type: 'boolean', default: false }, transport: { type: 'string', default: 'http' } },
 });
 
 const SCENARIOS: Record<string, (setting: Setting, report: RunReport) => Promise<void>> = {
@@ -22,7 +23,14 @@ const SCENARIOS: Record<string, (setting: Setting, report: RunReport) => Promise
   'broker-stopped': brokerStopped,
   'database-stopped': databaseStopped,
   'registry-changed': registryChanged,
+  'plugin-host-killed': (setting, report) => pluginHostKilled(setting, report, { transport: transportNamed() }),
 };
+
+function transportNamed(): 'http' | 'amqp' {
+  const { transport } = values;
+  if (transport !== 'http' && transport !== 'amqp') throw new Error('--transport: expected http or amqp');
+  return transport;
+}
 
 async function runScenario(name: string): Promise<boolean> {
   const scenario = SCENARIOS[name];
