@@ -217,7 +217,7 @@ export class LeaseDesk {
 
   /** The lease that a message is to have; null, and the message settled, when there is nothing to be run for it. */
   async #prepare({ nodeCode, leaseMs }: LeaseRequest, item: InHand, claim: Claim): Promise<Granting | null> {
-    const { clock, metrics } = this.#deps;
+    const { clock, registry, metrics } = this.#deps;
     const { message, messageId } = item.received;
     const { event } = message;
     if (claim.result !== 'granted') {
@@ -226,8 +226,11 @@ export class LeaseDesk {
       return null;
     }
     const position = message.chain ?? firstPosition(nodeCode);
-    const delays = this.#settler.arrivals.delaysOf(item.snapshot);
-    const offer = offerOf({ event, position }, { snapshot: item.snapshot, settled: claim.settled, delays });
+    // It may have lain in hand while something was registered.
+    const current = registry.current();
+    const snapshot = current.version > item.snapshot.version ? current : item.snapshot;
+    const delays = this.#settler.arrivals.delaysOf(snapshot);
+    const offer = offerOf({ event, position }, { snapshot, settled: claim.settled, delays });
     if (offer === null) {
       item.settle(await this.#settler.conclude({ nodeCode, message, messageId, claim }));
       return null;
