@@ -69,6 +69,7 @@ export class SqlInbox implements Inbox {
     if (found === 'done') return 'repeated';
     if (found !== 'mine') return 'busy';
     const renewing = setInterval(() => void this.#renew(claimed, token).catch(() => {}), this.#leaseMs / 3);
+    renewing.unref();
     try {
       await act();
       await this.#complete(claimed, token);
