@@ -63,13 +63,14 @@ export async function mariaDbByTypeOrm(clock: TestClock = new TestClock()): Prom
   );
 }
 
-export async function mariaDbByMysql2(clock: TestClock = new TestClock()): Promise<OutboxFixture> {
+export async function mariaDbByMysql2(clock: TestClock = new TestClock()): Promise<OutboxFixture & { url: string }> {
   const { url, drop } = await createOnServer();
   const pool = createPool({ uri: url, connectionLimit: 8 });
   const outbox = new Outbox({ dialect: 'mysql', clock });
   await pool.query(ORDERS);
   await outbox.createTable(pool);
   return {
+    url,
     outbox,
     clock,
     database: pool,
