@@ -44,8 +44,8 @@ interface Running {
   log: HostLog;
   queue: string;
   broker: Broker;
+  registry: HostRegistry;
   worker: Worker;
-  unfollow: () => void;
 }
 
 class AmqpTransport implements PluginTransport {
@@ -66,6 +66,7 @@ class AmqpTransport implements PluginTransport {
     const running = this.#compose(host, log);
     this.#running = running;
     await running.broker.start();
+    running.registry.start();
     running.worker.start();
     // What keeps it from being ready stands in `status`, and the broker goes on trying.
     await running.broker.waitUntilReady(START_WAIT_MS).catch(() => undefined);
@@ -80,13 +81,15 @@ class AmqpTransport implements PluginTransport {
     const running = this.#running;
     if (running === null) return { connected: false, problem: 'not started', inHand: 0 };
     const { ready, problem, unconfirmedQueues } = running.broker.status();
+    const { refusal } = running.registry;
+    const shutOut = refusal === null ? null : `the centre shuts the node out, whose events wait: ${refusal}`;
     const missing = unconfirmedQueues.includes(running.queue)
       ? `there is no queue ${running.queue}: the centre declares it once it knows the node's plugins`
       : null;
     const stuck = running.worker.isStuck() ? 'the broker does not take what came of events, which are held' : null;
     return {
       connected: ready,
-      problem: problem ?? missing ?? stuck,
+      problem: problem ?? shutOut ?? missing ?? stuck,
       inHand: running.worker.inHand().messages,
     };
   }
@@ -109,7 +112,7 @@ class AmqpTransport implements PluginTransport {
       trustedUsers: [],
       label: `${prefix}app.${nodeCode} `,
     });
-    const registry = new HostRegistry(registrations, { concurrency });
+    const registry = new HostRegistry(registrations, { concurrency, log });
     const caller = new PluginCaller(runner);
     const worker = new Worker({
       kind: 'plugin',
@@ -133,8 +136,8 @@ class AmqpTransport implements PluginTransport {
         prefetchSlack: prefetch === null ? concurrency : Math.max(0, prefetch - concurrency),
       },
     });
-    const unfollow = registry.onSnapshot((snapshot) => worker.onSnapshot(snapshot));
-    return { host, log: hostLog, queue: `${prefix}app.${nodeCode}`, broker, worker, unfollow };
+    registry.onSnapshot((snapshot) => worker.onSnapshot(snapshot));
+    return { host, log: hostLog, queue: `${prefix}app.${nodeCode}`, broker, registry, worker };
   }
 
   #warnOfOtherUser(nodeCode: string, log: HostLog): void {
@@ -149,9 +152,9 @@ class AmqpTransport implements PluginTransport {
   async #stop(graceMs: number): Promise<void> {
     const running = this.#running;
     if (running === null) return;
-    const { host, log, broker, worker, unfollow } = running;
+    const { host, log, broker, registry, worker } = running;
     try {
-      unfollow();
+      await registry.stop();
       await worker.stop(graceMs);
       // Only now: the engine knows that what ends from here on was given back.
       host.runner.interrupt();

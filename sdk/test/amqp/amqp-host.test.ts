@@ -193,6 +193,19 @@ describeHere('a plugin host over AMQP, as a user with the rights of a node', () 
     expect(await centre.ends(later!, 1)).toEqual(['one succeeded 1']);
   });
 
+  it('lets its queue wait while the centre shuts the node out, as for a disabled one, and says why', async () => {
+    await centre.plugin('one').declare();
+    const host = await centre.host({ 'app.one': plugin('one') });
+    centre.refusal = 'UNKNOWN_APP';
+    await until('the host knows', () => host.status().problem?.includes('shuts the node out, whose events wait: it is disabled'));
+    const [eventId] = await centre.publish();
+    await until('the event waits', async () => (await centre.broker.depth(centre.queue)) === 1);
+    expect(calls).toEqual([]);
+    centre.refusal = null;
+    expect(await centre.ends(eventId!, 1)).toEqual(['one succeeded 1']);
+    expect(host.status().problem).toBeNull();
+  });
+
   it('drops a step that another message has, and passes by what is settled', async () => {
     await centre.plugin('one').plugin('two').declare();
     const taken = centre.claims.claim.bind(centre.claims);

@@ -22,7 +22,7 @@ export function canMakeBrokerUsers(): boolean {
  */
 export async function makeNodeUser(nodeCode: string): Promise<{ url: string; remove: () => Promise<void> }> {
   const password = 'only-for-tests';
-  const prefix = 'ect-[0-9a-f]+\\.';
+  const prefix = 'ec[tf]-[0-9a-f]+\\.';
   const write = `^${prefix}(redeliver|outcomes|dead|delay\\.[0-9]+)$`;
   await run('rabbitmqctl', ['--quiet', 'add_user', nodeCode, password]);
   const remove = async (): Promise<void> => {

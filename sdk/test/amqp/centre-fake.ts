@@ -36,6 +36,8 @@ export class CentreFake {
   version = 1;
   /** Whether the signed calls get no answer. */
   away = false;
+  /** The code with which every signed call is refused, if any. */
+  refusal: string | null = null;
   readonly #hosts: EventListenerHost[] = [];
   readonly #nodeUrl: string;
   #broker: Broker | null = null;
@@ -137,6 +139,7 @@ export class CentreFake {
 
   async #answer(url: URL, init: RequestInit | undefined): Promise<Response> {
     if (this.away) throw new TypeError('fetch failed');
+    if (this.refusal !== null) return answerOf({ status: 0, code: this.refusal, message: 'it is disabled' });
     if (url.pathname.endsWith('/eventinfo/index.do')) return this.#eventInfo(new Headers(init?.headers));
     if (url.pathname.endsWith('/claim.do')) return this.#claim(new URLSearchParams(init?.body as string));
     throw new Error(`nobody answers ${url.pathname}`);
