@@ -13,6 +13,8 @@ export interface ClaimOptions {
   deadBlocks: boolean;
   /** Clause that locks what is read and skips what others have locked; empty where there is none. */
   lock: string;
+  /** Hint for the index by aggregate; empty where none is needed. */
+  hint: string;
 }
 
 /** Events to be sent one after another: those of one aggregate, or a single one without. */
@@ -54,11 +56,11 @@ interface Head {
 
 /** Due events that nobody holds and before which none of their aggregate is to be sent, the oldest first. */
 async function readHeads(statements: Statements, options: ClaimOptions): Promise<Head[]> {
-  const { table, now, batchSize, lock } = options;
+  const { table, now, batchSize, lock, hint } = options;
   const unsent = options.deadBlocks ? `IN ('pending', 'dead')` : `= 'pending'`;
   const rows = await statements.rows(
     `SELECT o.id, o.aggregate_key FROM ${table} o WHERE o.state = 'pending' AND o.next_attempt_at <= ? ` +
-      `AND o.claimed_until <= ? AND NOT EXISTS (SELECT 1 FROM ${table} e WHERE e.aggregate_key = o.aggregate_key ` +
+      `AND o.claimed_until <= ? AND NOT EXISTS (SELECT 1 FROM ${table} e ${hint} WHERE e.aggregate_key = o.aggregate_key ` +
       `AND e.state ${unsent} AND e.id < o.id) ORDER BY o.id LIMIT ${batchSize} ${lock}`,
     [now, now],
   );

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { InvalidOptionError } from '../errors.js';
 import { claim, idOf, type Run } from './claim.js';
+import { orderIndexHint } from './outbox-table.js';
 import type { Outbox } from './outbox.js';
 import type { RelayDatabase } from './relay-database.js';
 import { places, type SqlRow, type SqlValue } from './statement.js';
@@ -79,8 +80,9 @@ export class RelayStore {
     const now = this.#outbox.clock.now();
     const token = randomUUID();
     const lock = await this.#lockClause();
-    const { table } = this.#outbox;
-    const options = { table, token, batchSize, now, until: now + leaseMs, deadBlocks: this.#deadBlocks, lock };
+    const { table, dialect } = this.#outbox;
+    const hint = orderIndexHint(dialect, table);
+    const options = { table, token, batchSize, now, until: now + leaseMs, deadBlocks: this.#deadBlocks, lock, hint };
     const { transaction } = this.#database;
     const once = (): Promise<Run[]> =>
       transaction === null || lock === ''
