@@ -465,6 +465,7 @@ describe('the registrations of a node', () => {
     headers: { a: 'hidden' },
     operIndex: 3,
     url: 'http://h/',
+    retry: { strategy: 'default', maxAttempts: null, delaysMs: null },
   };
   const other = { ...listener, id: 'l2', eventTypeId: 'type USER OWNED', nodeCode: 'SHORT' };
 
