@@ -42,7 +42,7 @@ export function verdictOn(error: unknown, attempts: number, rules: RetryRules): 
 }
 
 /** firstDelayMs, doubled after each try, up to maxDelayMs. */
-export function delayAfter(attempts: number, rules: Pick<RetryRules, 'firstDelayMs' | 'maxDelayMs'>): number {
+function delayAfter(attempts: number, rules: Pick<RetryRules, 'firstDelayMs' | 'maxDelayMs'>): number {
   return Math.min(rules.firstDelayMs * 2 ** (attempts - 1), rules.maxDelayMs);
 }
 
