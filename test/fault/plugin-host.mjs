@@ -1,12 +1,12 @@
 /**
  * A process that hosts the plugins of a node. By environment: `EVENT_CENTER_*` as the SDK reads them; `PLUGIN_URLS`, JSON
  * of class names and the urls at which their calls are counted; `PLUGIN_CONCURRENCY`; `PLUGIN_LEASE_MS` or
- * `PLUGIN_BROKER_URL`, which chooses AMQP. Prints `ready`, and a line `begun <eventId>` before each call, which a pipe
+ * `PLUGIN_BROKER_URL`, which chooses AMQP, with `PLUGIN_PREFETCH`. Prints `ready`, and a line `begun <eventId>` before each call, which a pipe
  * has taken when the process is killed. SIGTERM stops it in order.
  */
 import { EventListenerHost, httpTransport } from '@event-center/sdk/plugins';
 
-const { PLUGIN_URLS, PLUGIN_CONCURRENCY, PLUGIN_LEASE_MS, PLUGIN_BROKER_URL } = process.env;
+const { PLUGIN_URLS, PLUGIN_CONCURRENCY, PLUGIN_LEASE_MS, PLUGIN_BROKER_URL, PLUGIN_PREFETCH } = process.env;
 
 const host = EventListenerHost.fromEnv({
   concurrency: Number(PLUGIN_CONCURRENCY),
@@ -24,7 +24,7 @@ process.stdout.write('ready\n');
 async function transport() {
   if (PLUGIN_BROKER_URL === undefined) return httpTransport({ leaseMs: Number(PLUGIN_LEASE_MS) });
   const { amqpTransport } = await import('@event-center/sdk/amqp');
-  return amqpTransport({ url: PLUGIN_BROKER_URL });
+  return amqpTransport({ url: PLUGIN_BROKER_URL, prefetch: Number(PLUGIN_PREFETCH) });
 }
 
 /** A plugin that acts by a call that its receiver notes, and fails when the receiver says so. */
