@@ -141,7 +141,8 @@ export class EventListenerHost {
     const known = this.#registrations.known;
     return {
       ...transport,
-      problem: transport.problem ?? this.#registrations.problem,
+      // What was in its way does not matter any more.
+      problem: this.#state === 'stopped' ? null : (transport.problem ?? this.#registrations.problem),
       state: this.#state,
       registryVersion: known?.version ?? null,
       missingPlugins: known === null ? [] : this.#missing(known),

@@ -1,6 +1,6 @@
 import type { BusinessEvent } from '../../src/business-event.js';
 import { InvalidOptionError } from '../../src/errors.js';
-import type { PluginContext, Plugins } from '../../src/plugins/plugin.js';
+import type { IBusinessEventListener, PluginContext, Plugins } from '../../src/plugins/plugin.js';
 import { PluginRegistry } from '../../src/plugins/plugin-registry.js';
 import { PluginRunner, type PluginCall } from '../../src/plugins/run-plugin.js';
 import { LogRecord } from './hosts.js';
@@ -50,6 +50,19 @@ describe('PluginRunner', () => {
     await runner.run({ ...CALL, event: { ...CALL.event, userObject: '{"order":' } });
     await runner.run({ ...CALL, event: { ...CALL.event, userObject: null } });
     expect(payloads).toEqual(['{"order":', null]);
+  });
+
+  it('takes plugins that say what their payload is', async () => {
+    class Typed implements IBusinessEventListener<{ order: number }> {
+      static seen = 0;
+      doAction({ payload }: BusinessEvent<{ order: number }>): void {
+        Typed.seen += payload.order;
+      }
+    }
+    const plugins: Plugins = { [NAME]: Typed, made: () => new Typed(), ready: new Typed() };
+    const runner = runnerOf(plugins);
+    for (const implClassName of Object.keys(plugins)) await runner.run({ ...CALL, implClassName });
+    expect(Typed.seen).toBe(21);
   });
 
   it('makes one instance of a class or of a factory, also when two events come first', async () => {
