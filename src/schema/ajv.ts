@@ -91,7 +91,16 @@ function newValidator(Draft: typeof Ajv | typeof Ajv2020, options: Options = {})
 
 /** The expression of ajv-formats, the only one there whose time grows with the square of the length, took minutes. */
 function isUrl(text: string): boolean {
-  return /^(?:https?|ftp):\/\/\S+$/i.test(text) && URL.canParse(text);
+  return /^(?:https?|ftp):\/\/\S+$/i.test(text) && isParsable(text);
+}
+
+/** `URL.canParse` is newer than Node 18.0, where the SDK runs this too. */
+function isParsable(url: string): boolean {
+  try {
+    return new URL(url).href !== '';
+  } catch {
+    return false;
+  }
 }
 
 function draftOf(schema: JsonObject): typeof Ajv | typeof Ajv2020 {
