@@ -120,7 +120,7 @@ describe('PluginRunner', () => {
     expect(times).toBe(12);
   });
 
-  it.each<[string, () => unknown, string]>([
+  it.each<[string, () => Promise<void> | void, string]>([
     ['throws', () => { throw new Error('no such\n  customer'); }, 'no such customer'], // prettier-ignore
     ['rejects', () => Promise.reject(new TypeError('x is undefined')), 'x is undefined'],
     ['throws an error without words', () => { throw new RangeError(); }, 'RangeError'], // prettier-ignore
