@@ -18,7 +18,7 @@ import { until } from './until.js';
 type Kept = { lease: Lease; state: 'leased' | 'released' | 'expired'; takenUntil: number };
 
 /** The store of leases in memory, as its contract says. */
-export class FakeLeases implements LeaseStore {
+class FakeLeases implements LeaseStore {
   readonly kept = new Map<string, Kept>();
   away = false;
 
