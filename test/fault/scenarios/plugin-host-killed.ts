@@ -100,11 +100,12 @@ async function run(setting: Setting, report: RunReport, scene: Scene): Promise<v
   report.require('the other host stops with nothing in hand', status?.state === 'stopped' && status.inHand === 0, status); // prettier-ignore
 }
 
-/** A user of the broker that is named like its node and declares nothing. Returns the url with it. */
+/** A user of the broker with what the operations page gives to a node's. Returns the url with it. */
 async function userOfNode(setting: Setting): Promise<string> {
   const password = 'only-of-this-run';
   await setting.broker.control('add_user', NODE, password);
-  await setting.broker.control('set_permissions', NODE, '^$', '.*', '.*');
+  const write = '^ec\\.(redeliver|outcomes|dead|delay\\.[0-9]+)$';
+  await setting.broker.control('set_permissions', NODE, '^$', write, `^ec\\.app\\.${NODE}$`);
   const url = new URL(setting.broker.url);
   url.username = NODE;
   url.password = password;
