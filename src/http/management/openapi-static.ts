@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.js';
 import { publishEventSchema } from '../publish-events.js';
 import { API_PREFIX } from './mount-routes.js';
+import { pluginPaths } from './openapi-plugins.js';
 
 interface StaticOptions {
   contextPath: string;
@@ -49,6 +50,11 @@ const eventInfoAnswer = z
       version: z.int().optional().meta({ description: 'of the registry' }),
       eventTypes: z.array(z.looseObject({ id: z.string() })).optional(),
       listeners: z.array(z.looseObject({ id: z.string() })).optional(),
+      node: z.looseObject({ nodeCode: z.string() }).optional().meta({ description: 'how the node is run' }),
+      revisions: z.array(z.looseObject({ listenerId: z.string() })).optional(),
+      defaultDelaysMs: z.array(z.int()).optional(),
+      delaysMs: z.array(z.int()).optional().meta({ description: 'every delay step' }),
+      brokerPrefix: z.string().optional(),
     }),
   })
   .meta({ id: 'EventInfoAnswer' });
@@ -67,6 +73,7 @@ export function staticPaths(options: StaticOptions): RouteConfig[] {
   return [
     sending(contextPath),
     eventInfo(contextPath),
+    ...pluginPaths(contextPath, signedQuery),
     ...(options.publishes ? [publishing(options)] : []),
     ...healthPaths(),
   ];
@@ -124,6 +131,7 @@ function eventInfo(contextPath: string): RouteConfig {
         description: 'What is registered, or refused by rule',
         content: { 'application/json': { schema: eventInfoAnswer } },
       },
+      304: { description: 'As it was when the `ETag` in `If-None-Match` was given' },
       503: { description: 'UNAVAILABLE', content: { 'application/json': { schema: sendAnswer } } },
     },
   };
