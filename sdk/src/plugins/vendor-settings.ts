@@ -28,7 +28,7 @@ export interface SettledOptions {
 }
 
 /** Of a process's environment: the path of a file in the vendor's format. */
-export const SETTINGS_FILE_VARIABLE = 'event-mqConfig-filePath';
+const SETTINGS_FILE_VARIABLE = 'event-mqConfig-filePath';
 const PATH_BEHIND_CONTEXT = /\/eventmanager(?:\/.*)?$/;
 
 /**
