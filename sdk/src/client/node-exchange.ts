@@ -63,24 +63,34 @@ export class NodeExchange implements HttpExchange {
   }
 }
 
-async function readAnswer(response: http.IncomingMessage): Promise<HttpAnswer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  await new Promise<void>((resolve, reject) => {
+/** Once per request and hot: no error is made, and no header copied, that nobody asks for. */
+function readAnswer(response: http.IncomingMessage): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
     response.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length > LONGEST_ANSWER_BYTES) reject(new Error('the answer is longer than 64 MiB'));
       else chunks.push(chunk);
     });
-    response.on('end', resolve);
+    response.on('end', () => {
+      const text = (chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length)).toString('utf8');
+      resolve({ status: response.statusCode ?? 0, headers: textsOf(response.headers), text });
+    });
     response.on('error', reject);
-    response.on('close', () => reject(new Error('the connection was closed in the middle of the answer')));
+    response.on('close', () => {
+      if (!response.complete) reject(new Error('the connection was closed in the middle of the answer'));
+    });
   });
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(response.headers)) {
-    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+}
+
+function textsOf(headers: http.IncomingHttpHeaders): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) texts[name] = typeof value === 'string' ? value : value.join(', ');
   }
-  return { status: response.statusCode ?? 0, headers, text: Buffer.concat(chunks, length).toString('utf8') };
+  return texts;
 }
 
 /** An exchange that the caller ended. */
