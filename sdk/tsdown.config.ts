@@ -1,19 +1,24 @@
-import { existsSync } from 'node:fs';
 import { defineConfig } from 'tsdown';
 
-const folders = ['plugins', 'amqp', 'outbox', 'inbox', 'handlers', 'notifier'];
+const PARTS = ['plugins', 'amqp', 'outbox', 'inbox', 'handlers', 'notifier'];
 
-export default defineConfig({
-  entry: {
-    index: 'src/index.ts',
-    ...Object.fromEntries(folders.filter((f) => existsSync(`src/${f}/index.ts`)).map((f) => [f, `src/${f}/index.ts`])),
-    ...(existsSync('src/cli.ts') ? { cli: 'src/cli.ts' } : {}),
-  },
-  format: ['esm', 'cjs'],
+const SHARED = {
   target: 'node18',
   platform: 'node',
-  dts: true,
+  fixedExtension: false,
   logLevel: 'warn',
   checks: { pluginTimings: false },
-  fixedExtension: false,
-});
+} as const;
+
+export default defineConfig([
+  {
+    ...SHARED,
+    entry: {
+      index: 'src/index.ts',
+      ...Object.fromEntries(PARTS.map((part) => [part, `src/${part}/index.ts`])),
+    },
+    format: ['esm', 'cjs'],
+    dts: true,
+  },
+  { ...SHARED, entry: { cli: 'src/cli.ts' }, format: ['esm'], dts: false, clean: false },
+]);
