@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { BusinessEvent } from '../../src/business-event.js';
 import { InvalidOptionError } from '../../src/errors.js';
+import type { IBusinessEventListener } from '../../src/plugins/plugin.js';
+import { createReceiver } from '../../src/receiver/receiver.js';
 import {
   DeadEventError,
   EventHandlers,
@@ -143,10 +145,29 @@ describe('handlers by event type and version', () => {
     const plugin = handlers.asPlugin();
     await receive(anEvent({ version: 7 }, { eventId: 'e-7' }));
     await plugin.doAction(anEvent({ version: 8 }, { eventId: 'e-8' }));
+    plugin satisfies IBusinessEventListener;
     expect((await handlers.deadEvents.list()).map(({ event }) => event.eventId)).toEqual(['e-7', 'e-8']);
     await expect(receive(anEvent(ORDER_1))).rejects.toThrow('database away');
     await expect(plugin.doAction(anEvent(ORDER_1))).rejects.toThrow('database away');
     expect(await handlers.deadEvents.find('e-1')).toBeNull();
+  });
+
+  it('answers success for a dead event, and failure for a failing handler, behind a receiver', async () => {
+    const { handlers } = aKit();
+    handlers.on('ORDER', 1, Order, () => {
+      throw new Error('database away');
+    });
+    const receiver = createReceiver({ requireSignature: false }, handlers.asReceiverHandler());
+    const call = async (uuid: string, payload: unknown): Promise<unknown> => {
+      const form = { sourceID: 'ERP', eventType: 'ORDER', userObject: JSON.stringify(payload), uuid };
+      const body = new URLSearchParams(form).toString();
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+      const answer = await receiver.fetch(new Request('http://localhost/events', { method: 'POST', headers, body }));
+      return answer.json();
+    };
+    expect(await call('e-7', { version: 7 })).toEqual({ success: 'true' });
+    expect(await call('e-8', ORDER_1)).toMatchObject({ success: 'false', code: 'HANDLER_FAILED' });
+    expect((await handlers.deadEvents.list()).map(({ event }) => event.eventId)).toEqual(['e-7']);
   });
 
   it('fails instead of losing an event that the list of dead events does not take', async () => {
