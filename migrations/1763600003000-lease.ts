@@ -24,7 +24,8 @@ function leaseTable(columns: Columns): TableShape {
       state: columns.text(16),
       leased_until: columns.time(),
       taken_until: nullable(columns.time()),
-      due_at: columns.time(),
+      due_at: nullable(columns.time()),
+      forget_at: nullable(columns.time()),
       body: columns.longText(),
     },
     indices: [
@@ -34,6 +35,7 @@ function leaseTable(columns: Columns): TableShape {
         unique: true,
       },
       { name: 'pub_event_lease_due', columns: ['due_at', 'id'] },
+      { name: 'pub_event_lease_forget', columns: ['forget_at', 'id'] },
     ],
   };
 }

@@ -284,7 +284,7 @@ export class LeaseDesk {
         }
       }),
     );
-    await leases.remove(over);
+    await leases.remove(over, clock.now());
     await leases.giveBack(givenBack, clock.now());
     const settled = over.filter((leaseId) => codes.get(leaseId) === 'OK').length;
     if (settled > 0) metrics.leases('settled', settled);

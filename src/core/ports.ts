@@ -379,8 +379,8 @@ export interface LeaseStore {
    * else can take or release them, and they do not end. The answer is in the order of the ids.
    */
   take(of: { nodeCode: string; leaseIds: string[] }, time: { now: number; until: number }): Promise<LeaseFound[]>;
-  /** Removes leases that were taken and are settled. */
-  remove(leaseIds: string[]): Promise<void>;
+  /** Ends leases that were taken and are settled; a message that comes again is still left out of `keep`. */
+  remove(leaseIds: string[], now: number): Promise<void>;
   /** Leaves leases that were taken as they were before. */
   putBack(leaseIds: string[]): Promise<void>;
   /** Ends leases that were taken without a report. */

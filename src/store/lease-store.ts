@@ -5,7 +5,7 @@ import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import type { LeaseRow } from './lease-table.js';
 import { forUpdateClause, skipLockedClause } from './skip-locked.js';
-import { execute, insertRows, placeholders, rowsOf, type SqlValue } from './sql.js';
+import { deleteOldest, execute, insertRows, placeholders, rowsOf, type SqlValue } from './sql.js';
 
 export interface LeaseStoreDeps {
   database: Database;
@@ -26,13 +26,17 @@ const COLUMNS = [
   'leased_until',
   'taken_until',
   'due_at',
+  'forget_at',
   'body',
 ] satisfies (keyof LeaseRow)[];
 
 /** A lease whose successor could not be published makes place for others for this long. */
 const LATER_MS = 5_000;
 /** How long a late report learns that its lease has expired. */
-const REMEMBERED_MS = 3_600_000;
+const EXPIRED_REMEMBERED_MS = 3_600_000;
+/** How long a message whose ack was lost finds its lease: longer than the journal takes to record what came of it. */
+const OVER_REMEMBERED_MS = 600_000;
+const FORGOTTEN_AT_A_TIME = 1_000;
 
 /** Leases in `pub_event_lease`, with the message as JSON. */
 export class SqlLeaseStore implements LeaseStore {
@@ -77,10 +81,8 @@ export class SqlLeaseStore implements LeaseStore {
     });
   }
 
-  async remove(leaseIds: string[]): Promise<void> {
-    if (leaseIds.length === 0) return;
-    const sql = `DELETE FROM pub_event_lease WHERE id IN (${placeholders(leaseIds.length)})`;
-    await this.#database.run((manager) => execute(manager, sql, leaseIds.map(uuidToBytes)));
+  async remove(leaseIds: string[], now: number): Promise<void> {
+    await this.#database.run((manager) => remember(manager, leaseIds, { state: 'over', now }));
   }
 
   async putBack(leaseIds: string[]): Promise<void> {
@@ -107,6 +109,8 @@ export class SqlLeaseStore implements LeaseStore {
   }
 
   async publishEnded(now: number, limit: number, publish: Publish): Promise<number> {
+    const old = { table: 'pub_event_lease', column: 'forget_at', before: now, limit: FORGOTTEN_AT_A_TIME };
+    await this.#database.run((manager) => deleteOldest(manager, old));
     if (!this.#database.isSqlite) {
       return this.#database.transaction(async (manager) => {
         const due = await dueRows(manager, now, limit);
@@ -127,9 +131,7 @@ export class SqlLeaseStore implements LeaseStore {
   }
 
   async #publishEach(due: RawLease[], publish: Publish): Promise<Set<RawLease>> {
-    const results = await Promise.allSettled(
-      due.map(async (row) => (row.state === 'expired' ? undefined : publish(endedOf(row)))),
-    );
+    const results = await Promise.allSettled(due.map(async (row) => publish(endedOf(row))));
     const published = new Set<RawLease>();
     results.forEach((result, index) => {
       const row = due[index] as RawLease;
@@ -143,7 +145,7 @@ export class SqlLeaseStore implements LeaseStore {
 type RowState = 'free' | 'busy' | 'expired' | 'unknown';
 
 function stateOf(row: RawLease | undefined, now: number): RowState {
-  if (row === undefined || row.state === 'released') return 'unknown';
+  if (row === undefined || row.state === 'released' || row.state === 'over') return 'unknown';
   if (row.taken_until !== null && row.taken_until > now) return 'busy';
   return row.state === 'expired' || row.leased_until <= now ? 'expired' : 'free';
 }
@@ -170,20 +172,25 @@ async function finish(
   manager: EntityManager,
   of: { due: RawLease[]; published: Set<RawLease>; now: number },
 ): Promise<void> {
-  const expired = of.due.filter((row) => of.published.has(row) && row.state === 'leased');
-  const over = of.due.filter((row) => of.published.has(row) && row.state !== 'leased');
-  const kept = of.due.filter((row) => !of.published.has(row));
-  const ids = (rows: RawLease[]): string[] => rows.map((row) => uuidFromBytes(row.id));
-  const forget = { set: "state = 'expired', body = '', due_at = ?", values: [of.now + REMEMBERED_MS] };
-  await update(manager, ids(expired), forget);
-  await update(manager, ids(kept), { set: 'due_at = ?', values: [of.now + LATER_MS] });
-  if (over.length === 0) return;
-  const sql = `DELETE FROM pub_event_lease WHERE id IN (${placeholders(over.length)})`;
-  await execute(
-    manager,
-    sql,
-    over.map((row) => row.id),
-  );
+  const ids = (belongs: (row: RawLease) => boolean): string[] =>
+    of.due.filter(belongs).map((row) => uuidFromBytes(row.id));
+  const isPublished = (row: RawLease): boolean => of.published.has(row);
+  const expired = ids((row) => isPublished(row) && row.state === 'leased');
+  const over = ids((row) => isPublished(row) && row.state !== 'leased');
+  const kept = ids((row) => !isPublished(row));
+  await remember(manager, expired, { state: 'expired', now: of.now });
+  await remember(manager, over, { state: 'over', now: of.now });
+  await update(manager, kept, { set: 'due_at = ?', values: [of.now + LATER_MS] });
+}
+
+function remember(
+  manager: EntityManager,
+  leaseIds: string[],
+  { state, now }: { state: 'expired' | 'over'; now: number },
+): Promise<void> {
+  const set = "state = ?, body = '', taken_until = NULL, due_at = NULL, forget_at = ?";
+  const forgetAt = now + (state === 'expired' ? EXPIRED_REMEMBERED_MS : OVER_REMEMBERED_MS);
+  return update(manager, leaseIds, { set, values: [state, forgetAt] });
 }
 
 async function endNow(manager: EntityManager, leaseIds: string[], now: number): Promise<void> {
@@ -212,6 +219,7 @@ function valuesOf(lease: Lease): SqlValue[] {
     lease.leasedUntil,
     null,
     lease.leasedUntil,
+    null,
     encode(lease),
   ];
 }

@@ -7,8 +7,9 @@ export function leaseEntity(columns: Columns): EntitySchema {
 }
 
 /**
- * One row per leased message. `due_at` is when it ends without a report, or, for one that is `expired`, when it is
- * forgotten. A step of a chain is leased once: a message that comes again after its lease was written finds its row.
+ * One row per leased message. `due_at` is when it ends without a report; afterwards it is null, and `forget_at` says how
+ * long the row is remembered. A step of a chain is leased once: a message that comes again after its lease was written,
+ * because its ack was lost, finds the row, also when that lease is over.
  */
 function leaseTable(columns: Columns): TableShape {
   return {
@@ -22,7 +23,8 @@ function leaseTable(columns: Columns): TableShape {
       state: columns.text(16),
       leased_until: columns.time(),
       taken_until: nullable(columns.time()),
-      due_at: columns.time(),
+      due_at: nullable(columns.time()),
+      forget_at: nullable(columns.time()),
       body: columns.longText(),
     },
     indices: [
@@ -32,6 +34,7 @@ function leaseTable(columns: Columns): TableShape {
         unique: true,
       },
       { name: 'pub_event_lease_due', columns: ['due_at', 'id'] },
+      { name: 'pub_event_lease_forget', columns: ['forget_at', 'id'] },
     ],
   };
 }
@@ -43,12 +46,13 @@ export interface LeaseRow {
   node_code: string;
   generation: number;
   sequence: number;
-  /** `released`: it ends as soon as its successor is published. `expired`: that was done; the row only remembers it. */
-  state: 'leased' | 'released' | 'expired';
+  /** `released`: it ends as soon as its successor is published. `expired` and `over` are only remembered. */
+  state: 'leased' | 'released' | 'expired' | 'over';
   leased_until: number;
   /** A call settles it until then; null when none does. */
   taken_until: number | null;
-  due_at: number;
-  /** The lease as JSON; empty once expired. */
+  due_at: number | null;
+  forget_at: number | null;
+  /** The lease as JSON; empty once it is only remembered. */
   body: string;
 }

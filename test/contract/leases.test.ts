@@ -98,7 +98,7 @@ describeEachDatabase('leases', (create) => {
     const [settled, others] = [aLease(), aLease({ nodeCode: 'OTHER' })];
     await leases.keep([settled, others]);
     await leases.take(asked(settled), TIME);
-    await leases.remove([settled.leaseId]);
+    await leases.remove([settled.leaseId], 500);
     const found = await leases.take(asked(settled, others, aLease()), TIME);
     expect(found.map((one) => one.found)).toEqual(['unknown', 'unknown', 'unknown']);
     expect(await leases.release(asked(settled, others), 500)).toEqual(['unknown', 'unknown']);
@@ -128,6 +128,8 @@ describeEachDatabase('leases', (create) => {
     await leases.keep([aLease()]);
     await ended(UNTIL);
     expect(await ended(UNTIL + HOUR_MS)).toEqual([]);
+    expect(await rowsIn(database, 'pub_event_lease')).toHaveLength(1);
+    expect(await ended(UNTIL + HOUR_MS + 1)).toEqual([]);
     expect(await rowsIn(database, 'pub_event_lease')).toEqual([]);
   });
 
@@ -152,7 +154,19 @@ describeEachDatabase('leases', (create) => {
       [released.leaseId, 'released'],
       [taken.leaseId, 'released'],
     ]);
-    expect(await rowsIn(database, 'pub_event_lease')).toEqual([]);
+    expect(await ended(521)).toEqual([]);
+  });
+
+  it('that are over keep a message out that comes again, because its ack was lost', async () => {
+    const [settled, released] = [aLease(), aLease()];
+    await leases.keep([settled, released]);
+    await leases.take(asked(settled), TIME);
+    await leases.remove([settled.leaseId], 500);
+    await leases.release(asked(released), 500);
+    await ended(500);
+    const again = [settled, released].map((lease) => ({ ...lease, leaseId: uuidV7() }));
+    expect(await leases.keep(again)).toEqual(new Set());
+    expect(await ended(UNTIL)).toEqual([]);
   });
 
   it('whose successor cannot be published stay, behind the others', async () => {

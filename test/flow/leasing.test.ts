@@ -231,6 +231,24 @@ describe.each(SURROUNDINGS)('leasing on %s', (kind) => {
     for (const eventId of eventIds) expect((await flow.settled(eventId)).state).toBe('succeeded');
   });
 
+  // The embedded broker has one process only.
+  if (kind === 'RabbitMQ and MariaDB') {
+    it('settles at one process what another one gave, and does neither in a worker', async () => {
+      const { node, type, listeners, caller } = await place(1);
+      const api = await flow.startAnother({ EVENT_CENTER_ROLE: 'api' });
+      const worker = await flow.startAnother({ EVENT_CENTER_ROLE: 'worker' });
+      const other = new PluginCaller(() => api.url, node);
+      const eventIds = [await flow.send(type), await flow.send(type)];
+      const given = await leaseAll(other, 2);
+      await api.kill();
+      const reports = given.map((lease) => PluginCaller.report(lease, allSucceed));
+      expect(await caller.settle(reports)).toEqual(['OK', 'OK']);
+      for (const eventId of eventIds) await flow.deliveryIn(eventId, listeners[0]!, 'succeeded');
+      const answer = await fetch(`${worker.url}/event/eventmanager/lease.do`, { method: 'POST' });
+      expect(answer.status).toBe(404);
+    });
+  }
+
   it('settles a hundred leases in one call without waiting for each', async () => {
     const { type, caller } = await place(3);
     await Promise.all(Array.from({ length: 100 }, () => flow.send(type)));
