@@ -9,7 +9,7 @@ import { end, forkBench, nextMessage, watchProcess } from './children.js';
 import { measure, median, type Figures, type Target } from './measure.js';
 import type { ReceiverReport } from './protocol.js';
 import { registerBench } from './registration.js';
-import { temporaryBroker, temporaryDatabase } from './surroundings.js';
+import { BROKER_URL, DATABASE_URL, temporaryBroker, temporaryDatabase } from './surroundings.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -28,8 +28,6 @@ const ROUNDS = Number(options.rounds);
 const BODY_BYTES = 1024;
 const CONNECTIONS = 64;
 const TRUSTED_FLOOR = 0.3;
-const BROKER_URL = process.env['EVENT_CENTER_BENCH_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
-const DATABASE_URL = process.env['EVENT_CENTER_BENCH_DATABASE_URL'] ?? 'mysql://root@127.0.0.1:3306';
 
 type Kind = 'bare' | 'floor' | 'centre' | 'embedded';
 interface Row extends Figures {
@@ -165,11 +163,7 @@ async function withCentre(kind: 'centre' | 'embedded', nodes: string[][], work: 
   } finally {
     await centre.stop();
     if (database !== null) {
-      const delays = [5_000, 30_000, 120_000, 600_000, 1_800_000].map((ms) => `delay.${ms}`);
-      await broker.remove(
-        ['events', 'redeliver', 'dead', 'outcomes', 'control', ...delays],
-        ['journal', 'outcomes', 'dead', ...delays, ...nodes.map((_, index) => `node.BENCH-${index}`)],
-      );
+      await broker.removeCentre(nodes.map((_, index) => `node.BENCH-${index}`));
       await database.remove();
     }
   }

@@ -3,19 +3,34 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'amqplib';
 import mysql from 'mysql2/promise';
 
-export function temporaryBroker(url: string): {
+export const BROKER_URL = process.env['EVENT_CENTER_BENCH_BROKER_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
+export const DATABASE_URL = process.env['EVENT_CENTER_BENCH_DATABASE_URL'] ?? 'mysql://root@127.0.0.1:3306';
+
+export interface TemporaryBroker {
   prefix: string;
   remove(exchanges: string[], queues: string[]): Promise<void>;
-} {
+  /** Removes what a centre declares, and the node queues that are named. */
+  removeCentre(nodeQueues: string[]): Promise<void>;
+}
+
+export function temporaryBroker(url: string): TemporaryBroker {
   const prefix = `bench-${randomBytes(4).toString('hex')}.`;
+  const remove = async (exchanges: string[], queues: string[]): Promise<void> => {
+    const connection = await connect(url);
+    const channel = await connection.createChannel();
+    for (const queue of queues) await channel.deleteQueue(prefix + queue);
+    for (const exchange of exchanges) await channel.deleteExchange(prefix + exchange);
+    await connection.close();
+  };
   return {
     prefix,
-    remove: async (exchanges, queues) => {
-      const connection = await connect(url);
-      const channel = await connection.createChannel();
-      for (const queue of queues) await channel.deleteQueue(prefix + queue);
-      for (const exchange of exchanges) await channel.deleteExchange(prefix + exchange);
-      await connection.close();
+    remove,
+    removeCentre: (nodeQueues) => {
+      const delays = [5_000, 30_000, 120_000, 600_000, 1_800_000].map((ms) => `delay.${ms}`);
+      return remove(
+        ['events', 'redeliver', 'dead', 'outcomes', 'control', ...delays],
+        ['journal', 'outcomes', 'dead', ...delays, ...nodeQueues],
+      );
     },
   };
 }
