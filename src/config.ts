@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import type { z } from 'zod';
 import { configSchema, MASTER_KEY_RULE } from './config-schema.js';
 import { EventCenterError, type FieldError } from './core/errors.js';
-import { ruleOfIssue } from './core/schema-issue.js';
+import { ruleOfIssue } from './core/registry/schema-issue.js';
 
 type ParsedConfig = z.infer<typeof configSchema>;
 

@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Broker, BrokerStatus, JournalReader } from './core/ports.js';
-import { nodeQueueDepths } from './core/queue-depths.js';
-import type { RegistrySnapshot } from './core/registry.js';
+import { nodeQueueDepths } from './core/recording/queue-depths.js';
+import type { RegistrySnapshot } from './core/registry/registry.js';
 
 /** Where the gauges come from. Functions that return at once, unless they return a promise. */
 export interface GaugeSources {

@@ -1,7 +1,7 @@
 import { parseQuery, signCall, splitUrl, type FormField } from '@event-center/sdk';
 import type { Event, Listener } from '../core/model.js';
 import type { ListenerCall } from '../core/ports.js';
-import { isUnreadable } from '../core/unreadable-secret.js';
+import { isUnreadable } from '../core/registry/unreadable-secret.js';
 import { formBody, type BodyField } from './form-encoding.js';
 import { asciiText, jsonHeader } from './header-text.js';
 

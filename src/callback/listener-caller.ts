@@ -1,7 +1,7 @@
 import { Agent } from 'undici';
 import type { Listener } from '../core/model.js';
 import type { Clock, ListenerAnswer, ListenerCall, ListenerCaller } from '../core/ports.js';
-import { isUnreadable } from '../core/unreadable-secret.js';
+import { isUnreadable } from '../core/registry/unreadable-secret.js';
 import { exchange } from './exchange.js';
 import { isSendable } from './header-text.js';
 import { iuapCall } from './iuap-format.js';

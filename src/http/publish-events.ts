@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Response, type Router } from 'express';
 import { z } from 'zod';
-import type { Acceptor } from '../core/accept.js';
+import type { Acceptor } from '../core/accepting/accept.js';
 import { EventCenterError, invalidField, invalidFields, type FieldError } from '../core/errors.js';
 import { BUILT_IN_NODE_CODE } from '../core/model.js';
 import type { Actor } from '../core/ports.js';
-import type { Submission } from '../core/submission.js';
+import type { Submission } from '../core/accepting/submission.js';
 import { readFields } from './read-fields.js';
 import { readEventTexts, type EventText } from './user-object-text.js';
 

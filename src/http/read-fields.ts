@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { FieldError } from '../core/errors.js';
-import { ruleOfIssue } from '../core/schema-issue.js';
+import { ruleOfIssue } from '../core/registry/schema-issue.js';
 
 interface Reading {
   /** Gets what is wrong. */

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { ChainProgress } from '../core/delivery-state.js';
+import type { ChainProgress } from '../core/recording/delivery-state.js';
 import { uuidToBytes } from './columns.js';
 import { placeholders, type SqlValue } from './sql.js';
 

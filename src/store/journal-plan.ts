@@ -6,7 +6,7 @@ import {
   type AttemptRow,
   type ChainProgress,
   type DeliveryRecord,
-} from '../core/delivery-state.js';
+} from '../core/recording/delivery-state.js';
 import type { EventState, Outcome } from '../core/model.js';
 import type { FailureRecord, JournalBatch, RecordedEvent } from '../core/ports.js';
 

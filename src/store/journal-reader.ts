@@ -1,4 +1,4 @@
-import { ownAttemptOf } from '../core/delivery-state.js';
+import { ownAttemptOf } from '../core/recording/delivery-state.js';
 import { invalidField } from '../core/errors.js';
 import type { Delivery } from '../core/model.js';
 import type {

@@ -1,4 +1,4 @@
-import type { AttemptRow as Attempt, DeliveryRecord } from '../core/delivery-state.js';
+import type { AttemptRow as Attempt, DeliveryRecord } from '../core/recording/delivery-state.js';
 import type { Delivery, Event, EventState } from '../core/model.js';
 import type { AttemptRecord, FailureRecord } from '../core/ports.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';

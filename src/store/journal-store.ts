@@ -2,7 +2,7 @@ import { hasCode } from '../core/errors.js';
 import { uuidV5 } from '../core/ids.js';
 import type { Outcome } from '../core/model.js';
 import type { EventOrigin, JournalBatch, JournalStore, RejectedEntry } from '../core/ports.js';
-import { isSettled, type DeliveryRecord } from '../core/delivery-state.js';
+import { isSettled, type DeliveryRecord } from '../core/recording/delivery-state.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import { RefusedRowError, unavailable } from './database-errors.js';

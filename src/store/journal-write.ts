@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { DeliveryRecord } from '../core/delivery-state.js';
+import type { DeliveryRecord } from '../core/recording/delivery-state.js';
 import type { EventState } from '../core/model.js';
 import { raiseChains } from './chain-rows.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { eventStateOf, mergeOwed, type DeliveryRecord } from '../core/delivery-state.js';
+import { eventStateOf, mergeOwed, type DeliveryRecord } from '../core/recording/delivery-state.js';
 import type { DeliveryState, Event, EventState } from '../core/model.js';
 import type { ChainChange, ChainKey, DeliveryChange, RecordedChain, RedeliveryStore } from '../core/ports.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';

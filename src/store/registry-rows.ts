@@ -10,7 +10,7 @@ import type {
   SignatureAlgorithm,
   UnreadableSecret,
 } from '../core/model.js';
-import { isUnreadable } from '../core/unreadable-secret.js';
+import { isUnreadable } from '../core/registry/unreadable-secret.js';
 import type { EventTypeRow, ListenerRow, NodeRow, RevisionRow } from './registry-tables.js';
 import type { SecretBox } from './secrets.js';
 

@@ -1,4 +1,4 @@
-import { DueScanner } from '../../src/core/due.js';
+import { DueScanner } from '../../src/core/redelivering/due.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { Event, EventMessage } from '../../src/core/model.js';

@@ -1,8 +1,8 @@
-import { FailureAnnouncer } from '../../src/core/announce-failures.js';
-import { DeadQueue } from '../../src/core/dead.js';
+import { FailureAnnouncer } from '../../src/core/recording/announce-failures.js';
+import { DeadQueue } from '../../src/core/recording/dead.js';
 import type { Event, OwedListener } from '../../src/core/model.js';
 import type { Broker, JournalStore } from '../../src/core/ports.js';
-import { Recorder } from '../../src/core/record.js';
+import { Recorder } from '../../src/core/recording/record.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlJournalReader } from '../../src/store/journal-reader.js';
 import { SqlJournalStore } from '../../src/store/journal-store.js';

@@ -1,7 +1,7 @@
 import { uuidV7 } from '../../src/core/ids.js';
 import type { ChainPosition, Event, Listener } from '../../src/core/model.js';
-import { Redelivery } from '../../src/core/redelivery.js';
-import { Sweeper } from '../../src/core/sweep.js';
+import { Redelivery } from '../../src/core/redelivering/redelivery.js';
+import { Sweeper } from '../../src/core/redelivering/sweep.js';
 import { SqlClaimStore } from '../../src/store/claim-store.js';
 import { uuidToBytes } from '../../src/store/columns.js';
 import type { Database } from '../../src/store/database.js';

@@ -1,9 +1,9 @@
-import { DeliveryDesk } from '../../src/core/delivery-admin.js';
+import { DeliveryDesk } from '../../src/core/redelivering/delivery-admin.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { Event, Listener } from '../../src/core/model.js';
 import type { Actor, AuditEntry, AuditStore, Clock, Replay, ReplayFilter } from '../../src/core/ports.js';
-import { Redelivery } from '../../src/core/redelivery.js';
-import { ReplayRunner } from '../../src/core/replay-runner.js';
+import { Redelivery } from '../../src/core/redelivering/redelivery.js';
+import { ReplayRunner } from '../../src/core/redelivering/replay-runner.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlRedeliveryStore } from '../../src/store/redelivery-store.js';
 import { SqlReplayStore } from '../../src/store/replay-store.js';

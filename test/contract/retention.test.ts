@@ -1,6 +1,6 @@
 import { uuidV7 } from '../../src/core/ids.js';
 import type { Event, Listener, Outcome } from '../../src/core/model.js';
-import { Retention } from '../../src/core/retention.js';
+import { Retention } from '../../src/core/recording/retention.js';
 import { SqlAuditStore } from '../../src/store/audit-store.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlIdempotencyStore } from '../../src/store/idempotency-store.js';

@@ -1,6 +1,6 @@
 import { uuidV5 } from '../../src/core/ids.js';
-import { STORE_WAIT_MS } from '../../src/core/keyed-publish.js';
-import type { Submission } from '../../src/core/submission.js';
+import { STORE_WAIT_MS } from '../../src/core/accepting/keyed-publish.js';
+import type { Submission } from '../../src/core/accepting/submission.js';
 import { AcceptingSetting, aNode, anEventType } from '../support/accepting.js';
 
 const CONFIRM_TIMEOUT_MS = 5_000;

@@ -1,4 +1,4 @@
-import type { Submission } from '../../src/core/submission.js';
+import type { Submission } from '../../src/core/accepting/submission.js';
 import { AcceptingSetting, aNode, anEventType, VECTOR_TS } from '../support/accepting.js';
 
 const EVENT: Submission = {

@@ -1,4 +1,4 @@
-import { Access, mayAct } from '../../src/core/access.js';
+import { Access, mayAct } from '../../src/core/access/access.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import { MemoryAuditStore, MemoryTokenStore } from '../support/memory-access-stores.js';
 import { ManualClock, quietLog } from '../support/registry-admin.js';

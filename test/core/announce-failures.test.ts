@@ -1,4 +1,4 @@
-import { FailureAnnouncer } from '../../src/core/announce-failures.js';
+import { FailureAnnouncer } from '../../src/core/recording/announce-failures.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Event, EventMessage, Listener, Outcome } from '../../src/core/model.js';
 import type { ParkedMessage } from '../../src/core/ports.js';

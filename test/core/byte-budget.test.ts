@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { ByteBudget } from '../../src/core/byte-budget.js';
+import { ByteBudget } from '../../src/core/delivering/byte-budget.js';
 
 describe('the budget of bytes in hand', () => {
   it('pauses the one that holds the most, not the others', () => {

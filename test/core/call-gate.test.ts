@@ -1,4 +1,4 @@
-import { CallGate } from '../../src/core/call-gate.js';
+import { CallGate } from '../../src/core/delivering/call-gate.js';
 import { ManualClock } from '../support/delivery-fakes.js';
 import { until } from '../support/until.js';
 

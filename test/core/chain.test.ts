@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { chainLinks } from '../../src/core/chain-links.js';
+import { chainLinks } from '../../src/core/delivering/chain-links.js';
 import {
   beginChain,
   firstPosition,
@@ -9,9 +9,9 @@ import {
   settleLink,
   withClaimedSettled,
   type Chain,
-} from '../../src/core/chain.js';
+} from '../../src/core/delivering/chain.js';
 import type { ChainPosition, DeliveryState, Listener, Node } from '../../src/core/model.js';
-import { maxAttempts } from '../../src/core/retry-schedule.js';
+import { maxAttempts } from '../../src/core/delivering/retry-schedule.js';
 import { aListener, aNode, anEvent, aRevision, aSnapshot } from '../support/registry-fixtures.js';
 
 const DELAYS = { defaultDelaysMs: [10, 20], stepsMs: [10, 20] };

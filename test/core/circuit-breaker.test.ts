@@ -1,4 +1,4 @@
-import { CircuitBreaker } from '../../src/core/circuit-breaker.js';
+import { CircuitBreaker } from '../../src/core/delivering/circuit-breaker.js';
 import { ManualClock } from '../support/delivery-fakes.js';
 
 function setUp() {

@@ -1,8 +1,8 @@
-import { DeadQueue } from '../../src/core/dead.js';
+import { DeadQueue } from '../../src/core/recording/dead.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Event, EventMessage, Outcome } from '../../src/core/model.js';
 import type { DeadMessage } from '../../src/core/ports.js';
-import { UNSTORABLE } from '../../src/core/refused-entries.js';
+import { UNSTORABLE } from '../../src/core/recording/refused-entries.js';
 import { silentLog } from '../support/databases.js';
 import { FakeJournalStore, JournalQueues } from '../support/journal-queues.js';
 import { aListener, anEvent, anOutcome, countingIncidents, EditableRegistry } from '../support/redelivering.js';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { parseDeliverAt } from '../../src/core/deliver-at.js';
+import { parseDeliverAt } from '../../src/core/accepting/deliver-at.js';
 
 const NOW = Date.UTC(2030, 0, 1);
 

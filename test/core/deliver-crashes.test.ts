@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { AssuredPublisher } from '../../src/core/assured-publish.js';
-import { CallGate } from '../../src/core/call-gate.js';
-import { CircuitBreaker } from '../../src/core/circuit-breaker.js';
-import { Deliverer } from '../../src/core/deliver.js';
+import { AssuredPublisher } from '../../src/core/delivering/assured-publish.js';
+import { CallGate } from '../../src/core/delivering/call-gate.js';
+import { CircuitBreaker } from '../../src/core/delivering/circuit-breaker.js';
+import { Deliverer } from '../../src/core/delivering/deliver.js';
 import type { EventMessage, Outcome } from '../../src/core/model.js';
-import { OutcomeBatches } from '../../src/core/outcome-batches.js';
+import { OutcomeBatches } from '../../src/core/delivering/outcome-batches.js';
 import type { Received, Settlement } from '../../src/core/ports.js';
-import { fixedRegistry } from '../../src/core/registry.js';
+import { fixedRegistry } from '../../src/core/registry/registry.js';
 import { FakeClaims, FakeParked, ManualClock, Recorder, ScriptedCaller } from '../support/delivery-fakes.js';
 import { aListener, anEvent, aSnapshot } from '../support/registry-fixtures.js';
 

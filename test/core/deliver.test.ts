@@ -1,13 +1,13 @@
-import { AssuredPublisher } from '../../src/core/assured-publish.js';
-import { CallGate } from '../../src/core/call-gate.js';
-import { firstPosition } from '../../src/core/chain.js';
-import { CircuitBreaker } from '../../src/core/circuit-breaker.js';
-import { Deliverer, type DelivererDeps } from '../../src/core/deliver.js';
+import { AssuredPublisher } from '../../src/core/delivering/assured-publish.js';
+import { CallGate } from '../../src/core/delivering/call-gate.js';
+import { firstPosition } from '../../src/core/delivering/chain.js';
+import { CircuitBreaker } from '../../src/core/delivering/circuit-breaker.js';
+import { Deliverer, type DelivererDeps } from '../../src/core/delivering/deliver.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import { isUuid } from '../../src/core/ids.js';
 import type { ChainPosition, Event, EventMessage, RegistryData } from '../../src/core/model.js';
-import { OutcomeBatches } from '../../src/core/outcome-batches.js';
-import type { RegistrySnapshot } from '../../src/core/registry.js';
+import { OutcomeBatches } from '../../src/core/delivering/outcome-batches.js';
+import type { RegistrySnapshot } from '../../src/core/registry/registry.js';
 import {
   FakeBroker,
   FakeClaims,

@@ -8,7 +8,7 @@ import {
   type AttemptRow,
   type ChainProgress,
   type DeliveryRecord,
-} from '../../src/core/delivery-state.js';
+} from '../../src/core/recording/delivery-state.js';
 import type { DeliveryState, Event, Outcome, OwedListener } from '../../src/core/model.js';
 
 const event: Event = {

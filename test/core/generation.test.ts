@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isUnsettled, raiseGeneration, retryTargets } from '../../src/core/generation.js';
+import { isUnsettled, raiseGeneration, retryTargets } from '../../src/core/redelivering/generation.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { DeliveryReason, DeliveryState } from '../../src/core/model.js';
 import type { RecordedChain, RecordedDelivery } from '../../src/core/ports.js';

@@ -1,5 +1,5 @@
 import type { EventMessage } from '../../src/core/model.js';
-import type { LeaseReport, ListenerResult } from '../../src/core/lease-report.js';
+import type { LeaseReport, ListenerResult } from '../../src/core/leasing/lease-report.js';
 import { received } from '../support/delivery-fakes.js';
 import { aPlugin, LeaseSetting } from '../support/leasing.js';
 import { aChain } from '../support/messages.js';

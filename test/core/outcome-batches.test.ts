@@ -1,5 +1,5 @@
 import type { Outcome } from '../../src/core/model.js';
-import { OutcomeBatches } from '../../src/core/outcome-batches.js';
+import { OutcomeBatches } from '../../src/core/delivering/outcome-batches.js';
 
 function anOutcome(outcomeId: string, response: string | null = null): Outcome {
   return { outcomeId, response, error: null } as Outcome;

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import type { FailureAnnouncer } from '../../src/core/announce-failures.js';
+import type { FailureAnnouncer } from '../../src/core/recording/announce-failures.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Event, EventMessage, OwedListener } from '../../src/core/model.js';
-import { Recorder, type RecorderOptions } from '../../src/core/record.js';
-import { UNSTORABLE } from '../../src/core/refused-entries.js';
+import { Recorder, type RecorderOptions } from '../../src/core/recording/record.js';
+import { UNSTORABLE } from '../../src/core/recording/refused-entries.js';
 import { silentLog } from '../support/databases.js';
 import { FakeJournalStore, JournalQueues } from '../support/journal-queues.js';
 import { outcomeOf } from '../support/journalling.js';

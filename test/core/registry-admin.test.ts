@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { digest, signCall } from '@event-center/sdk';
-import { decodedKeyLength, generateKey } from '../../src/core/app-key.js';
+import { decodedKeyLength, generateKey } from '../../src/core/registry/app-key.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import { uuidV7 } from '../../src/core/ids.js';
-import { urlRuleBroken } from '../../src/core/listener-rules.js';
-import { maskSecrets } from '../../src/core/mask-secrets.js';
-import type { NewListener } from '../../src/core/listener-admin.js';
+import { urlRuleBroken } from '../../src/core/registry/listener-rules.js';
+import { maskSecrets } from '../../src/core/registry/mask-secrets.js';
+import type { NewListener } from '../../src/core/registry/listener-admin.js';
 import type { Actor } from '../../src/core/ports.js';
 import { aRegistryAdmin, type RegistryAdminKit } from '../support/registry-admin.js';
 

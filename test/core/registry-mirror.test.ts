@@ -1,6 +1,6 @@
 import { EventCenterError } from '../../src/core/errors.js';
 import type { RegistryData } from '../../src/core/model.js';
-import { RegistryMirror } from '../../src/core/registry-mirror.js';
+import { RegistryMirror } from '../../src/core/registry/registry-mirror.js';
 import { AjvSchemaCompiler } from '../../src/schema/ajv.js';
 import { MemoryRegistryStore } from '../support/memory-registry-store.js';
 import { aNode } from '../support/registry-fixtures.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { RetryPolicy } from '../../src/core/model.js';
-import { longestStepWithin, nextDelayMs, scheduledDelayMs } from '../../src/core/retry-schedule.js';
+import { longestStepWithin, nextDelayMs, scheduledDelayMs } from '../../src/core/delivering/retry-schedule.js';
 
 const DEFAULTS = [5_000, 30_000, 120_000, 600_000, 1_800_000];
 

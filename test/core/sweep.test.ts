@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { ChainKey } from '../../src/core/ports.js';
-import { Sweeper } from '../../src/core/sweep.js';
+import { Sweeper } from '../../src/core/redelivering/sweep.js';
 import { aNode, recordingLog } from '../support/accepting.js';
 import { aListener, countingIncidents, EditableRegistry, ManualClock } from '../support/redelivering.js';
 

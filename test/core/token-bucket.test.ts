@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { TokenBucket } from '../../src/core/token-bucket.js';
+import { TokenBucket } from '../../src/core/accepting/token-bucket.js';
 
 describe('the token bucket', () => {
   it('lets a burst of one second through, then says how long to wait', () => {

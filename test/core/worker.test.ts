@@ -1,7 +1,7 @@
 import { EventCenterError } from '../../src/core/errors.js';
 import type { EventMessage, RegistryData } from '../../src/core/model.js';
-import type { RegistrySnapshot } from '../../src/core/registry.js';
-import { Worker, type WorkerOptions } from '../../src/core/worker.js';
+import type { RegistrySnapshot } from '../../src/core/registry/registry.js';
+import { Worker, type WorkerOptions } from '../../src/core/delivering/worker.js';
 import { FakeBroker, FakeClaims, FakeParked, Recorder, received, ScriptedCaller } from '../support/delivery-fakes.js';
 import { aListener, aNode, anEvent, aRevision, aSnapshot } from '../support/registry-fixtures.js';
 import { until } from '../support/until.js';

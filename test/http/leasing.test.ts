@@ -1,5 +1,5 @@
 import { signCall } from '@event-center/sdk';
-import { Authenticator } from '../../src/core/authenticate.js';
+import { Authenticator } from '../../src/core/accepting/authenticate.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import { claim } from '../../src/http/sending/claim.js';
 import { createEventManager } from '../../src/http/sending/event-manager.js';

@@ -1,8 +1,8 @@
-import { Acceptor, type AcceptorDeps } from '../../src/core/accept.js';
+import { Acceptor, type AcceptorDeps } from '../../src/core/accepting/accept.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Event, EventMessage, EventType, Node, RegistryData } from '../../src/core/model.js';
 import type { IdempotencyStore, KeyState, Log } from '../../src/core/ports.js';
-import { fixedRegistry, RegistrySnapshot, type RegistryView } from '../../src/core/registry.js';
+import { fixedRegistry, RegistrySnapshot, type RegistryView } from '../../src/core/registry/registry.js';
 import { AjvSchemaCompiler } from '../../src/schema/ajv.js';
 
 /** The key that the vendor's vectors are signed with. */

@@ -1,4 +1,4 @@
-import { eventStateOf, mergeOutcome, mergeOwed, type DeliveryRecord } from '../../src/core/delivery-state.js';
+import { eventStateOf, mergeOutcome, mergeOwed, type DeliveryRecord } from '../../src/core/recording/delivery-state.js';
 import type { Delivery, Event, Listener, Outcome } from '../../src/core/model.js';
 import { uuidToBytes } from '../../src/store/columns.js';
 import type { Database } from '../../src/store/database.js';

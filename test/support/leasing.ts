@@ -1,8 +1,8 @@
 import { EventCenterError } from '../../src/core/errors.js';
-import { LeaseDesk, type LeaseRequest } from '../../src/core/lease-desk.js';
+import { LeaseDesk, type LeaseRequest } from '../../src/core/leasing/lease-desk.js';
 import type { EventMessage, RegistryData } from '../../src/core/model.js';
 import type { BrokerStatus, EndedLease, Lease, LeaseFound, LeaseStore, Received } from '../../src/core/ports.js';
-import type { RegistrySnapshot } from '../../src/core/registry.js';
+import type { RegistrySnapshot } from '../../src/core/registry/registry.js';
 import {
   FakeBroker,
   FakeClaims,

@@ -1,7 +1,7 @@
 import express, { type Express } from 'express';
 import request from 'supertest';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { Access } from '../../src/core/access.js';
+import { Access } from '../../src/core/access/access.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Delivery } from '../../src/core/model.js';
 import type {

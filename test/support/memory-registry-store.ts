@@ -8,7 +8,7 @@ import type {
   RegistryWriter,
   SchemaCompiler,
 } from '../../src/core/ports.js';
-import { RegistrySnapshot, type RegistryView } from '../../src/core/registry.js';
+import { RegistrySnapshot, type RegistryView } from '../../src/core/registry/registry.js';
 
 /**
  * The registry in memory, as a store keeps it: one change at a time, rolled back when it throws, rows handed out as

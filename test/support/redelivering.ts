@@ -11,7 +11,7 @@ import type {
   RegistryData,
 } from '../../src/core/model.js';
 import type { BrokerStatus, Metrics, NodeQueue } from '../../src/core/ports.js';
-import { fixedRegistry, RegistrySnapshot, type RegistryView } from '../../src/core/registry.js';
+import { fixedRegistry, RegistrySnapshot, type RegistryView } from '../../src/core/registry/registry.js';
 import { AjvSchemaCompiler } from '../../src/schema/ajv.js';
 import { aNode } from './accepting.js';
 

@@ -1,7 +1,7 @@
 import type { Clock, Log } from '../../src/core/ports.js';
-import { RegistryAdmin } from '../../src/core/registry-admin.js';
-import type { RegistryAdminDeps } from '../../src/core/registry-change.js';
-import type { RegistryView } from '../../src/core/registry.js';
+import { RegistryAdmin } from '../../src/core/registry/registry-admin.js';
+import type { RegistryAdminDeps } from '../../src/core/registry/registry-change.js';
+import type { RegistryView } from '../../src/core/registry/registry.js';
 import { AjvSchemaCompiler } from '../../src/schema/ajv.js';
 import { MemoryRegistryStore } from './memory-registry-store.js';
 

@@ -1,6 +1,6 @@
 import type { Event, EventType, Listener, ListenerRevision, Node, RegistryData } from '../../src/core/model.js';
 import type { SchemaCompiler } from '../../src/core/ports.js';
-import { RegistrySnapshot } from '../../src/core/registry.js';
+import { RegistrySnapshot } from '../../src/core/registry/registry.js';
 
 /** Accepts every schema; a filter `{ never: true }` matches nothing. */
 const anySchema: SchemaCompiler = {

@@ -3,7 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { signCall, splitUrl, type FormField, type SignatureAlgorithm } from '@event-center/sdk';
-import type { AcceptorDeps } from '../../src/core/accept.js';
+import type { AcceptorDeps } from '../../src/core/accepting/accept.js';
 import type { RegistryData } from '../../src/core/model.js';
 import { createEventManager } from '../../src/http/sending/event-manager.js';
 import { eventInfo } from '../../src/http/sending/event-info.js';

@@ -3,7 +3,7 @@ import { userOf } from '../../../src/broker/rabbitmq/connect.js';
 import { RabbitmqBroker } from '../../../src/broker/rabbitmq/rabbitmq-broker.js';
 import type { Broker, ParkedStore } from '../../../src/core/ports.js';
 import { EventCenterError } from '../../../src/core/errors.js';
-import { Worker } from '../../../src/core/worker.js';
+import { Worker } from '../../../src/core/delivering/worker.js';
 import { InvalidOptionError } from '../errors.js';
 import type { HostLog } from '../plugins/log.js';
 import { sentenceOf } from '../plugins/sentence.js';

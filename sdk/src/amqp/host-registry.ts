@@ -2,7 +2,7 @@ import { EventCenterError } from '../../../src/core/errors.js';
 import type { RegistryData } from '../../../src/core/model.js';
 import { Periodic } from '../../../src/core/periodic.js';
 import type { Log } from '../../../src/core/ports.js';
-import { RegistrySnapshot, type RegistryView } from '../../../src/core/registry.js';
+import { RegistrySnapshot, type RegistryView } from '../../../src/core/registry/registry.js';
 import { AjvSchemaCompiler } from '../../../src/schema/ajv.js';
 import { RefusedError } from '../errors.js';
 import type { RegistrationsView } from '../plugins/registrations.js';

@@ -1,5 +1,5 @@
 import type { RequestHandler, Response } from 'express';
-import { mayAct, type Access, type Principal } from '../../core/access.js';
+import { mayAct, type Access, type Principal } from '../../core/access/access.js';
 import { EventCenterError } from '../../core/errors.js';
 import type { Actor, Role } from '../../core/ports.js';
 import { requestIdOf } from './request-id.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Delivery } from '../../core/model.js';
 import type { AttemptRecord } from '../../core/ports.js';
-import type { RegistrySnapshot } from '../../core/registry.js';
+import type { RegistrySnapshot } from '../../core/registry/registry.js';
 import { isoTime, isoTimeOrNull, time, uuid } from './fields.js';
 
 export const deliveryState = z.enum(['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled']);

@@ -1,8 +1,8 @@
 import type { Router } from 'express';
-import type { Access } from '../../core/access.js';
+import type { Access } from '../../core/access/access.js';
 import type { Broker, AuditStore, Clock, DeliveryAdmin, JournalReader, ListenerCaller, Log } from '../../core/ports.js';
-import type { RegistryAdmin } from '../../core/registry-admin.js';
-import type { RegistryView } from '../../core/registry.js';
+import type { RegistryAdmin } from '../../core/registry/registry-admin.js';
+import type { RegistryView } from '../../core/registry/registry.js';
 import type { HealthDeps } from './health.js';
 
 /** What the management API needs of the centre. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { EventCenterError } from '../../core/errors.js';
 import { OWNER_ALL, type EventType } from '../../core/model.js';
-import { CODE_LENGTH, NAME_LENGTH, NOTE_LENGTH } from '../../core/registry-limits.js';
+import { CODE_LENGTH, NAME_LENGTH, NOTE_LENGTH } from '../../core/registry/registry-limits.js';
 import type { ManagementDeps } from './dependencies.js';
 import { isoTime, jsonObject, text, time, uuid } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { parseTime } from '../../core/deliver-at.js';
+import { parseTime } from '../../core/accepting/deliver-at.js';
 import { isUuid } from '../../core/ids.js';
 import type { JsonValue } from '../../core/model.js';
-import type { UnreadablePlace } from '../../core/unreadable-secret.js';
+import type { UnreadablePlace } from '../../core/registry/unreadable-secret.js';
 
 /*
  * Bounds of what is registered are checked by the core, which owns the rules; the schemas here check types and describe

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EventCenterError } from '../../core/errors.js';
-import { kindOf } from '../../core/listener-kind.js';
+import { kindOf } from '../../core/registry/listener-kind.js';
 import type { ManagementDeps } from './dependencies.js';
 import { givenFlag, uuid } from './fields.js';
 import { FIXED_LISTENER_FIELDS, listener, listenerChanges, listenerView, newListener } from './listener-schemas.js';

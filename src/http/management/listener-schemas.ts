@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { maskHeaders } from '../../core/mask-secrets.js';
+import { maskHeaders } from '../../core/registry/mask-secrets.js';
 import type { Listener } from '../../core/model.js';
 import {
   CLASS_NAME_LENGTH,
@@ -17,8 +17,8 @@ import {
   OPER_INDEX,
   TIMEOUT_MS,
   URL_LENGTH,
-} from '../../core/registry-limits.js';
-import { isUnreadable, unreadableOfListener } from '../../core/unreadable-secret.js';
+} from '../../core/registry/registry-limits.js';
+import { isUnreadable, unreadableOfListener } from '../../core/registry/unreadable-secret.js';
 import { isoTime, jsonObject, text, time, unreadable, unreadableFields, uuid, whole } from './fields.js';
 
 const retryFields = {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
-import { testListener } from '../../core/listener-test.js';
-import { CODE_LENGTH } from '../../core/registry-limits.js';
+import { testListener } from '../../core/registry/listener-test.js';
+import { CODE_LENGTH } from '../../core/registry/registry-limits.js';
 import type { ManagementDeps } from './dependencies.js';
 import { text, uuid } from './fields.js';
 import { defineRoute, type Route } from './route.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { EventCenterError } from '../../core/errors.js';
 import type { Node } from '../../core/model.js';
-import type { SavedNode } from '../../core/node-admin.js';
+import type { SavedNode } from '../../core/registry/node-admin.js';
 import {
   CONCURRENCY,
   DEFAULT_GRACE_MS,
@@ -13,8 +13,8 @@ import {
   NOTE_LENGTH,
   PREVIOUS_KEYS,
   RATE,
-} from '../../core/registry-limits.js';
-import { isUnreadable, unreadableOfNode } from '../../core/unreadable-secret.js';
+} from '../../core/registry/registry-limits.js';
+import { isUnreadable, unreadableOfNode } from '../../core/registry/unreadable-secret.js';
 import type { ManagementDeps } from './dependencies.js';
 import { givenFlag, isoTime, text, time, unreadable, unreadableFields, whole } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';

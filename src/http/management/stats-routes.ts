@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
-import { nodeQueueDepths } from '../../core/queue-depths.js';
+import { nodeQueueDepths } from '../../core/recording/queue-depths.js';
 import type { ManagementDeps } from './dependencies.js';
 import { givenTime, isoTime, isoTimeOrNull, time } from './fields.js';
 import { defineRoute, type Route } from './route.js';

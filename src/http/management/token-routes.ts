@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ApiToken } from '../../core/ports.js';
-import { NAME_LENGTH } from '../../core/registry-limits.js';
+import { NAME_LENGTH } from '../../core/registry/registry-limits.js';
 import type { ManagementDeps } from './dependencies.js';
 import { givenTime, isoTime, isoTimeOrNull, text, time, uuid } from './fields.js';
 import { defineRoute, type Route } from './route.js';

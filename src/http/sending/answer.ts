@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Accepted } from '../../core/accept.js';
+import type { Accepted } from '../../core/accepting/accept.js';
 import { EventCenterError, type ErrorCode } from '../../core/errors.js';
 
 const CONTENT_TYPE = 'application/json;charset=UTF-8';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticator } from '../../core/authenticate.js';
+import type { Authenticator } from '../../core/accepting/authenticate.js';
 import { invalidField } from '../../core/errors.js';
 import type { EventType, Listener, ListenerRevision, Node } from '../../core/model.js';
-import type { RegistrySnapshot, RegistryView } from '../../core/registry.js';
-import { topologyOf } from '../../core/topology.js';
+import type { RegistrySnapshot, RegistryView } from '../../core/registry/registry.js';
+import { topologyOf } from '../../core/registry/topology.js';
 import { answerData } from './answer.js';
 import type { PlainHandler } from './event-manager.js';
 import { readSignedRequest } from './signed-request.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { invalidField, invalidFields, type FieldError } from '../../core/errors.js';
-import { ruleOfIssue } from '../../core/schema-issue.js';
+import { ruleOfIssue } from '../../core/registry/schema-issue.js';
 
 /** Leases in a call. */
 export const MAX_LEASES = 100;

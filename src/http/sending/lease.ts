@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { MAX_LEASE_MS, type LeasedDelivery, type LeaseDesk } from '../../core/lease-desk.js';
+import { MAX_LEASE_MS, type LeasedDelivery, type LeaseDesk } from '../../core/leasing/lease-desk.js';
 import type { Log } from '../../core/ports.js';
 import { answerData } from './answer.js';
 import type { PlainHandler } from './event-manager.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LeaseDesk } from '../../core/lease-desk.js';
+import type { LeaseDesk } from '../../core/leasing/lease-desk.js';
 import { answerData } from './answer.js';
 import type { PlainHandler } from './event-manager.js';
 import { expectEachOnce, jsonField, MAX_LEASES, uuid } from './lease-fields.js';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import type { Acceptor } from '../../core/accept.js';
+import type { Acceptor } from '../../core/accepting/accept.js';
 import { EventCenterError, invalidField } from '../../core/errors.js';
-import type { Submission } from '../../core/submission.js';
+import type { Submission } from '../../core/accepting/submission.js';
 import { answerAccepted } from './answer.js';
 import type { PlainHandler } from './event-manager.js';
 import { readBody } from './read-body.js';

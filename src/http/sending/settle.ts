@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
-import type { LeaseDesk } from '../../core/lease-desk.js';
-import type { LeaseReport } from '../../core/lease-report.js';
+import type { LeaseDesk } from '../../core/leasing/lease-desk.js';
+import type { LeaseReport } from '../../core/leasing/lease-report.js';
 import { answerData } from './answer.js';
 import type { PlainHandler } from './event-manager.js';
 import { expectEachOnce, jsonField, MAX_LEASES, uuid } from './lease-fields.js';

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticator } from '../../core/authenticate.js';
+import type { Authenticator } from '../../core/accepting/authenticate.js';
 import { invalidField } from '../../core/errors.js';
 import type { Node } from '../../core/model.js';
 import type { PlainHandler } from './event-manager.js';

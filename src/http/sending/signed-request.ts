@@ -9,7 +9,7 @@ import {
   type SignedParts,
   type SignedQuery,
 } from '@event-center/sdk';
-import type { SignedCall } from '../../core/authenticate.js';
+import type { SignedCall } from '../../core/accepting/authenticate.js';
 import { EventCenterError, invalidField } from '../../core/errors.js';
 import { readFields } from './body-fields.js';
 
