@@ -1,0 +1,92 @@
+import { Acceptor } from '../core/accepting/accept.js';
+import { DeliveryDesk } from '../core/redelivering/delivery-admin.js';
+import { LeaseDesk } from '../core/leasing/lease-desk.js';
+import { readinessOf } from '../core/readiness.js';
+import { createHealthApp, createManagementApp } from '../http/management/app.js';
+import { actorOf } from '../http/management/authenticate.js';
+import { publishEventsRouter } from '../http/publish-events.js';
+import { claim } from '../http/sending/claim.js';
+import { createEventManager } from '../http/sending/event-manager.js';
+import { eventInfo } from '../http/sending/event-info.js';
+import { lease } from '../http/sending/lease.js';
+import { release } from '../http/sending/release.js';
+import { sendEvent } from '../http/sending/send-event.js';
+import { settle } from '../http/sending/settle.js';
+import { type HttpServerOptions } from '../http/server.js';
+import { Parts, clock } from './parts.js';
+import type { Surroundings } from './surroundings.js';
+import type { Delivering } from './delivering.js';
+
+/** The journal counts as lagging from here. */
+const JOURNAL_LAG_MS = 10_000;
+
+/** What gives the events for plugins to the nodes' own processes. */
+export function leaseDeskOf({ config, log, metrics, database, broker, registry, ...stores }: Surroundings): LeaseDesk {
+  const { claims, parked, leases } = stores;
+  const desk = new LeaseDesk({
+    ...{ broker, registry, claims, parked, leases, clock, log, metrics },
+    defaultDelaysMs: config.delivery.retryDelaysMs,
+    storeProblem: () => database.status().problem,
+  });
+  registry.onSnapshot(() => {
+    desk.onSnapshot();
+  });
+  return desk;
+}
+
+/** What the HTTP server answers: everything, or health only without a desk, in the role `worker`. */
+export function answering(
+  surroundings: Surroundings,
+  { delivering, desk }: { delivering: Delivering | null; desk: LeaseDesk | null },
+  parts: Parts,
+): HttpServerOptions {
+  const { config, log, metrics, database, broker, registry, journal, claims } = surroundings;
+  const { host, port, contextPath } = config.http;
+  metrics.observe({
+    broker,
+    snapshot: () => (registry.loaded ? registry.current() : null),
+    registryCheckedAt: () => registry.checkedAt,
+    unreadableSecrets: () => registry.unreadable.length,
+    journal,
+    isDatabaseUp: () => database.status().ready,
+    openCircuitBreakers: () => delivering?.worker.openCircuits() ?? 0,
+    recordsJournal: delivering !== null,
+  });
+  const readiness = () =>
+    readinessOf({
+      broker: broker.status(),
+      registryVersion: registry.loaded ? registry.current().version : null,
+      registryProblem: registry.storeProblem,
+      unreadableSecrets: registry.unreadable.length,
+      databaseUp: database.status().ready,
+      journalLagging: (delivering?.recorder.lag().oldestMs ?? 0) > JOURNAL_LAG_MS,
+      stopping: parts.stopping,
+    });
+  if (desk === null) {
+    return { host, port, eventManager: () => false, app: createHealthApp({ readiness, metrics, log }) };
+  }
+  const { idempotency, redelivery, replays, audit } = surroundings;
+  const { maxBodyBytes } = config.ingest;
+  const { confirmTimeoutMs } = config.broker;
+  const options = { ...config.ingest, confirmTimeoutMs };
+  const acceptor = new Acceptor({ registry, broker, idempotency, clock, log, metrics, options });
+  const { authenticator } = acceptor;
+  const call = { authenticator, maxBodyBytes };
+  const hosting = { defaultDelaysMs: config.delivery.retryDelaysMs, brokerPrefix: config.broker.prefix };
+  const eventManager = createEventManager({
+    contextPath,
+    log,
+    routes: {
+      'sendEventMsg.do': sendEvent({ acceptor, maxBodyBytes }),
+      'eventinfo/index.do': eventInfo({ authenticator, registry, options: hosting }),
+      'lease.do': lease({ ...call, desk, log }),
+      'settle.do': settle({ ...call, desk }),
+      'release.do': release({ ...call, desk }),
+      'claim.do': claim({ ...call, claims }),
+    },
+  });
+  const publishEvents = publishEventsRouter({ acceptor, actorOf, maxBodyBytes });
+  const deliveries = new DeliveryDesk({ redelivery, replays, audit, clock, log });
+  const app = createManagementApp({ ...surroundings, readiness, deliveries, publishEvents, clock, contextPath });
+  return { host, port, eventManager, app };
+}
