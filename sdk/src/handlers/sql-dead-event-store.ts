@@ -1,19 +1,16 @@
 import type { BusinessEvent } from '../business-event.js';
 import { InvalidOptionError } from '../errors.js';
-import type { DeadEvent, DeadEventPage, DeadEventStore } from './dead-event-store.js';
+import type { SqlExecutor } from '../sql/executor.js';
+import { statementsOn, type SqlValue, type Statements } from '../sql/statements.js';
+import { checkedTable, type SqlTable, type SqlTableOptions } from '../sql/table.js';
 import { checkedPage } from './dead-event-page.js';
+import type { DeadEvent, DeadEventPage, DeadEventStore } from './dead-event-store.js';
+import { DEAD_EVENT_TABLE, deadEventTableSql } from './dead-event-table.js';
 
-/** What runs statements: TypeORM's `DataSource` or `EntityManager`, a pool or connection of `mysql2/promise` or of `pg`. */
-export interface DeadEventExecutor {
-  query(sql: string, parameters?: unknown[]): Promise<unknown>;
-}
-
-export interface SqlDeadEventStoreOptions {
-  executor: DeadEventExecutor;
-  /** `mysql` is MariaDB's too. Values stand as `?`, for `postgres` as `$1`. */
-  dialect: 'mysql' | 'sqlite' | 'postgres';
-  /** Name of the table, `event_center_dead_event` by default: letters, digits and `_`. */
-  table?: string;
+/** Where a SqlDeadEventStore keeps its list; `table` is `event_center_dead_event` by default. */
+export interface SqlDeadEventStoreOptions extends SqlTableOptions {
+  /** Runs statements outside of any transaction. */
+  executor: SqlExecutor;
   /**
    * Whose list it is, `default` by default; up to 100 characters. Where several plugins take the same event, each needs a
    * list of its own.
@@ -23,47 +20,33 @@ export interface SqlDeadEventStoreOptions {
 
 /** Dead events in a table of the application's database, shared by all its processes. */
 export class SqlDeadEventStore implements DeadEventStore {
-  readonly #executor: DeadEventExecutor;
-  readonly #dialect: SqlDeadEventStoreOptions['dialect'];
+  readonly #dialect: SqlTable['dialect'];
   readonly #table: string;
+  readonly #own: Statements;
   readonly #scope: string;
 
-  /** @throws InvalidOptionError */
-  constructor({ executor, dialect, table = 'event_center_dead_event', scope = 'default' }: SqlDeadEventStoreOptions) {
-    if (typeof (executor as Partial<DeadEventExecutor> | undefined)?.query !== 'function') {
-      throw new InvalidOptionError(
-        'executor',
-        'must have query(sql, parameters), as data sources and connections have',
-      );
-    }
-    if (!['mysql', 'sqlite', 'postgres'].includes(dialect)) {
-      throw new InvalidOptionError('dialect', 'expected mysql, sqlite or postgres');
-    }
-    if (!/^[A-Za-z_]\w{0,63}$/.test(table)) {
-      throw new InvalidOptionError('table', 'expected 1 to 64 letters, digits or _, not a digit first');
-    }
+  /** @throws InvalidOptionError naming the option. */
+  constructor({ executor, dialect, table = DEAD_EVENT_TABLE, scope = 'default' }: SqlDeadEventStoreOptions) {
     if (scope === '' || scope.length > 100) throw new InvalidOptionError('scope', 'expected 1 to 100 characters');
-    this.#executor = executor;
-    this.#dialect = dialect;
-    this.#table = table;
+    ({ dialect: this.#dialect, table: this.#table } = checkedTable({ dialect, table }));
+    this.#own = statementsOn(this.#dialect, executor);
     this.#scope = scope;
   }
 
-  /** Makes the table unless it is there. Applications with migrations of their own run `schema()` there instead. */
-  async createTable(): Promise<void> {
-    await this.#run(this.schema());
+  /** The statements that make the table, for a migration; they do nothing when it is there. @throws InvalidOptionError */
+  static createTableSql({ dialect, table = DEAD_EVENT_TABLE }: SqlTableOptions): string[] {
+    return deadEventTableSql(checkedTable({ dialect, table }));
   }
 
-  /** The statement that makes the table. */
-  schema(): string {
-    const longText = this.#dialect === 'mysql' ? 'LONGTEXT' : 'TEXT';
-    // Ids compare byte by byte, as they do everywhere else.
-    const id = this.#dialect === 'mysql' ? 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ' : '';
-    return (
-      `CREATE TABLE IF NOT EXISTS ${this.#table} (scope VARCHAR(100) ${id}NOT NULL, event_id VARCHAR(100) ${id}NOT NULL, ` +
-      `event ${longText} NOT NULL, reason ${longText} NOT NULL, died_at BIGINT NOT NULL, PRIMARY KEY (scope, event_id))` +
-      (this.#dialect === 'mysql' ? ' DEFAULT CHARACTER SET utf8mb4' : '')
-    );
+  /** The statements that make this store's table, to be run one by one. */
+  createTableSql(): string[] {
+    return deadEventTableSql({ dialect: this.#dialect, table: this.#table });
+  }
+
+  /** Runs them, by the store's own executor unless another is given. */
+  async createTable(executor?: SqlExecutor): Promise<void> {
+    const statements = executor === undefined ? this.#own : statementsOn(this.#dialect, executor);
+    for (const sql of this.createTableSql()) await statements.run(sql, []);
   }
 
   async add({ event, reason, at }: DeadEvent): Promise<void> {
@@ -72,7 +55,7 @@ export class SqlDeadEventStore implements DeadEventStore {
       this.#dialect === 'mysql'
         ? 'ON DUPLICATE KEY UPDATE event = VALUES(event), reason = VALUES(reason), died_at = VALUES(died_at)'
         : 'ON CONFLICT (scope, event_id) DO UPDATE SET event = excluded.event, reason = excluded.reason, died_at = excluded.died_at';
-    await this.#run(`INSERT INTO ${this.#table} (${columns}) VALUES (?, ?, ?, ?, ?) ${taken}`, [
+    await this.#own.run(`INSERT INTO ${this.#table} (${columns}) VALUES (?, ?, ?, ?, ?) ${taken}`, [
       this.#scope,
       event.eventId,
       JSON.stringify(event),
@@ -96,33 +79,17 @@ export class SqlDeadEventStore implements DeadEventStore {
   async remove(eventId: string): Promise<boolean> {
     // What a DELETE answers differs from driver to driver, so it is asked before.
     const existed = (await this.find(eventId)) !== null;
-    await this.#run(`DELETE FROM ${this.#table} WHERE scope = ? AND event_id = ?`, [this.#scope, eventId]);
+    await this.#own.run(`DELETE FROM ${this.#table} WHERE scope = ? AND event_id = ?`, [this.#scope, eventId]);
     return existed;
   }
 
-  async #rows(rest: string, values: unknown[]): Promise<DeadEvent[]> {
+  async #rows(rest: string, values: SqlValue[]): Promise<DeadEvent[]> {
     const sql = `SELECT event, reason, died_at FROM ${this.#table} WHERE scope = ? ${rest}`;
-    const answer = await this.#run(sql, [this.#scope, ...values]);
-    return rowsOf(answer).map((row) => ({
+    const rows = await this.#own.rows(sql, [this.#scope, ...values]);
+    return rows.map((row) => ({
       event: JSON.parse(String(row['event'])) as BusinessEvent,
       reason: String(row['reason']),
       at: Number(row['died_at']),
     }));
   }
-
-  #run(sql: string, values: unknown[] = []): Promise<unknown> {
-    let place = 0;
-    const text = this.#dialect === 'postgres' ? sql.replace(/\?/g, () => `$${(place += 1)}`) : sql;
-    return this.#executor.query(text, values);
-  }
-}
-
-/** TypeORM answers rows, mysql2 rows and fields, pg an object with rows. */
-function rowsOf(answer: unknown): Record<string, unknown>[] {
-  if (!Array.isArray(answer)) {
-    const rows = (answer as { rows?: unknown } | null | undefined)?.rows;
-    if (Array.isArray(rows)) return rows as Record<string, unknown>[];
-    throw new Error('expected rows from the executor, found something else');
-  }
-  return (Array.isArray(answer[0]) ? answer[0] : answer) as Record<string, unknown>[];
 }

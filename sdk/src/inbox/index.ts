@@ -1,7 +1,8 @@
 export type { Inbox, InboxKey, InboxResult } from './inbox.js';
 export { MemoryInbox } from './memory-inbox.js';
 export type { MemoryInboxOptions } from './memory-inbox.js';
-export { inboxTableSql } from './sql-dialect.js';
-export type { InboxDialect } from './sql-dialect.js';
 export { SqlInbox } from './sql-inbox.js';
-export type { SqlExecutor, SqlInboxOptions } from './sql-inbox.js';
+export type { SqlInboxOptions } from './sql-inbox.js';
+export type { SqlDialect } from '../sql/dialect.js';
+export type { SqlExecutor } from '../sql/executor.js';
+export type { SqlTableOptions } from '../sql/table.js';

@@ -1,25 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { EventCenterClientError, InvalidOptionError } from '../errors.js';
+import type { SqlExecutor } from '../sql/executor.js';
+import { statementsOn, type Statements } from '../sql/statements.js';
+import { checkedTable, type SqlTable, type SqlTableOptions } from '../sql/table.js';
 import { checkKey } from './inbox.js';
 import type { CheckedKey, Inbox, InboxKey, InboxResult } from './inbox.js';
-import { checkTable, DEFAULT_TABLE, wordsOf } from './sql-dialect.js';
-import type { DialectWords, InboxDialect } from './sql-dialect.js';
+import { INBOX_TABLE, inboxTableSql } from './inbox-table.js';
+import { INBOX_WORDS, type InboxWords } from './inbox-words.js';
 
-/**
- * What runs a statement: a mysql2 pool or connection (`mysql2/promise`), a TypeORM `DataSource`, `EntityManager` or
- * `QueryRunner`, a `pg` pool or client, or anything that answers a SELECT with its rows.
- */
-export interface SqlExecutor {
-  query(sql: string, parameters: any[]): Promise<unknown>; // eslint-disable-line @typescript-eslint/no-explicit-any -- the drivers disagree on their values
-}
-
-/** Where a SqlInbox keeps what it remembers. */
-export interface SqlInboxOptions {
-  /** Runs statements outside of any transaction; it is used by `run`, `forget` and `forgetBefore`. */
+/** Where a SqlInbox keeps what it remembers; `table` is `event_center_inbox` by default. */
+export interface SqlInboxOptions extends SqlTableOptions {
+  /** Runs statements outside of any transaction. */
   executor: SqlExecutor;
-  dialect: InboxDialect;
-  /** `event_center_inbox` by default; `inboxTableSql` makes it. */
-  table?: string;
   /**
    * Milliseconds after which an event whose process died in the middle may be acted on again; 60000 by default. A process
    * that lives renews its claim, however long it acts.
@@ -42,23 +34,37 @@ type Found = 'mine' | 'done' | 'expired' | 'busy' | 'none';
  * or rolled back together. Use one of the two for a key, not both.
  */
 export class SqlInbox implements Inbox {
-  readonly #executor: SqlExecutor;
-  readonly #words: DialectWords;
+  readonly #dialect: SqlTable['dialect'];
   readonly #table: string;
+  readonly #own: Statements;
+  readonly #words: InboxWords;
   readonly #leaseMs: number;
 
   /** @throws InvalidOptionError naming the option. */
-  constructor({ executor, dialect, table = DEFAULT_TABLE, leaseMs = 60_000 }: SqlInboxOptions) {
-    if (typeof (executor as Partial<SqlExecutor> | undefined)?.query !== 'function') {
-      throw new InvalidOptionError('executor', 'expected something with query(sql, parameters)');
-    }
+  constructor({ executor, dialect, table = INBOX_TABLE, leaseMs = 60_000 }: SqlInboxOptions) {
     if (!Number.isInteger(leaseMs) || leaseMs < 100) {
       throw new InvalidOptionError('leaseMs', 'expected whole milliseconds, at least 100');
     }
-    this.#executor = executor;
-    this.#words = wordsOf(dialect);
-    this.#table = checkTable(table);
+    ({ dialect: this.#dialect, table: this.#table } = checkedTable({ dialect, table }));
+    this.#own = statementsOn(this.#dialect, executor);
+    this.#words = INBOX_WORDS[this.#dialect];
     this.#leaseMs = leaseMs;
+  }
+
+  /** The statements that make the table, for a migration; they do nothing when it is there. @throws InvalidOptionError */
+  static createTableSql({ dialect, table = INBOX_TABLE }: SqlTableOptions): string[] {
+    return inboxTableSql(checkedTable({ dialect, table }));
+  }
+
+  /** The statements that make this inbox's table, to be run one by one. */
+  createTableSql(): string[] {
+    return inboxTableSql({ dialect: this.#dialect, table: this.#table });
+  }
+
+  /** Runs them, by the inbox's own executor unless another is given. */
+  async createTable(executor?: SqlExecutor): Promise<void> {
+    const statements = executor === undefined ? this.#own : statementsOn(this.#dialect, executor);
+    for (const sql of this.createTableSql()) await statements.run(sql, []);
   }
 
   /** @throws what `act` threw, or what the database did; the event can come again then. */
@@ -93,9 +99,9 @@ export class SqlInbox implements Inbox {
   async record(transaction: SqlExecutor, key: InboxKey): Promise<boolean> {
     const token = randomUUID();
     const checked = checkKey(key);
-    const { nowMs } = this.#words;
-    await this.#insert(transaction, { key: checked, token, claimedUntil: '0', doneAt: nowMs });
-    const found = await this.#read(transaction, checked, token);
+    const statements = statementsOn(this.#dialect, transaction);
+    await this.#insert(statements, { key: checked, token, claimedUntil: '0', doneAt: this.#words.nowMs });
+    const found = await this.#read(statements, checked, token);
     if (found === 'mine') return true;
     // A transaction sees its own row in every isolation level, and perhaps not the one that another has committed.
     if (found === 'done' || found === 'none') return false;
@@ -105,10 +111,7 @@ export class SqlInbox implements Inbox {
   /** Lets the event be acted on again, for a replay that is meant to repeat. */
   async forget(key: InboxKey): Promise<void> {
     const { eventId, listenerId } = checkKey(key);
-    await this.#execute(this.#executor, `DELETE FROM ${this.#table} WHERE event_id = ? AND listener_id = ?`, [
-      eventId,
-      listenerId,
-    ]);
+    await this.#own.run(`DELETE FROM ${this.#table} WHERE event_id = ? AND listener_id = ?`, [eventId, listenerId]);
   }
 
   /**
@@ -118,46 +121,42 @@ export class SqlInbox implements Inbox {
   async forgetBefore(time: Date | number): Promise<void> {
     const before = time instanceof Date ? time.getTime() : time;
     if (!Number.isInteger(before)) throw new InvalidOptionError('time', 'expected a date, or ms since the epoch');
-    await this.#execute(this.#executor, `DELETE FROM ${this.#table} WHERE done_at < ?`, [before]);
+    await this.#own.run(`DELETE FROM ${this.#table} WHERE done_at < ?`, [before]);
   }
 
   async #claim(key: CheckedKey, token: string): Promise<Found> {
     const claimedUntil = this.#leaseEnd();
-    await this.#insert(this.#executor, { key, token, claimedUntil, doneAt: 'NULL' });
-    const found = await this.#read(this.#executor, key, token);
+    await this.#insert(this.#own, { key, token, claimedUntil, doneAt: 'NULL' });
+    const found = await this.#read(this.#own, key, token);
     if (found !== 'expired') return found;
     // Of several that find it expired, one moves the time, and then it is no longer expired for the others.
-    await this.#execute(
-      this.#executor,
+    await this.#own.run(
       `UPDATE ${this.#table} SET claim_token = ?, claimed_until = ${claimedUntil} ` +
         `WHERE event_id = ? AND listener_id = ? AND done_at IS NULL AND claimed_until < ${this.#words.nowMs}`,
       [token, key.eventId, key.listenerId],
     );
-    return this.#read(this.#executor, key, token);
+    return this.#read(this.#own, key, token);
   }
 
   async #insert(
-    executor: SqlExecutor,
+    statements: Statements,
     row: { key: CheckedKey; token: string; claimedUntil: string; doneAt: string },
   ): Promise<void> {
     const { key, token, claimedUntil, doneAt } = row;
-    await this.#execute(
-      executor,
+    await statements.run(
       `${this.#words.insert} ${this.#table} (event_id, listener_id, claim_token, claimed_until, done_at) ` +
         `VALUES (?, ?, ?, ${claimedUntil}, ${doneAt})${this.#words.onConflict}`,
       [key.eventId, key.listenerId, token],
     );
   }
 
-  async #read(executor: SqlExecutor, key: CheckedKey, token: string): Promise<Found> {
-    const rows = await this.#execute(
-      executor,
+  async #read(statements: Statements, key: CheckedKey, token: string): Promise<Found> {
+    const [row] = await statements.rows(
       `SELECT claim_token AS token, CASE WHEN done_at IS NULL THEN 0 ELSE 1 END AS done, ` +
         `CASE WHEN claimed_until < ${this.#words.nowMs} THEN 1 ELSE 0 END AS expired ` +
         `FROM ${this.#table} WHERE event_id = ? AND listener_id = ?`,
       [key.eventId, key.listenerId],
     );
-    const [row] = rows;
     if (row === undefined) return 'none';
     if (row['token'] === token) return 'mine';
     if (Number(row['done']) === 1) return 'done';
@@ -179,26 +178,10 @@ export class SqlInbox implements Inbox {
 
   async #executeMine(statement: string, { eventId, listenerId }: CheckedKey, token: string): Promise<void> {
     const where = 'WHERE event_id = ? AND listener_id = ? AND claim_token = ? AND done_at IS NULL';
-    await this.#execute(this.#executor, `${statement} ${where}`, [eventId, listenerId, token]);
+    await this.#own.run(`${statement} ${where}`, [eventId, listenerId, token]);
   }
 
   #leaseEnd(): string {
     return `${this.#words.nowMs} + ${String(this.#leaseMs)}`;
   }
-
-  async #execute(executor: SqlExecutor, statement: string, parameters: unknown[]): Promise<Record<string, unknown>[]> {
-    let number = 0;
-    const sql = statement.replace(/\?/g, () => this.#words.placeholder((number += 1)));
-    return rowsIn(await executor.query(sql, parameters));
-  }
-}
-
-/** Rows of a SELECT: mysql2 answers `[rows, fields]`, pg `{ rows }`, TypeORM the rows. */
-function rowsIn(result: unknown): Record<string, unknown>[] {
-  if (Array.isArray(result)) {
-    const [first] = result as unknown[];
-    return (Array.isArray(first) ? first : result) as Record<string, unknown>[];
-  }
-  const rows = (result as { rows?: unknown } | null | undefined)?.rows;
-  return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : [];
 }

@@ -1,5 +1,6 @@
-import type { Statements } from './relay-database.js';
-import { places, type SqlRow, type SqlValue } from './statement.js';
+import type { SqlRow } from '../sql/answer.js';
+import { listOfPlaces } from '../sql/places.js';
+import type { SqlValue, Statements } from '../sql/statements.js';
 
 export interface ClaimOptions {
   table: string;
@@ -33,7 +34,7 @@ export async function claim(statements: Statements, options: ClaimOptions): Prom
   if (ids.length === 0) return [];
   const { table, token, now, until } = options;
   await statements.run(
-    `UPDATE ${table} SET claimed_by = ?, claimed_until = ? WHERE id IN (${places(ids)}) AND state = 'pending' ` +
+    `UPDATE ${table} SET claimed_by = ?, claimed_until = ? WHERE id IN (${listOfPlaces(ids)}) AND state = 'pending' ` +
       `AND next_attempt_at <= ? AND claimed_until <= ?`,
     [token, until, ...ids, now, now],
   );
@@ -120,7 +121,7 @@ async function giveBackRest(
   const rest = have.claimed.filter((id) => !kept.has(id));
   if (rest.length === 0) return;
   await statements.run(
-    `UPDATE ${options.table} SET claimed_by = NULL, claimed_until = 0 WHERE claimed_by = ? AND id IN (${places(rest)})`,
+    `UPDATE ${options.table} SET claimed_by = NULL, claimed_until = 0 WHERE claimed_by = ? AND id IN (${listOfPlaces(rest)})`,
     [options.token, ...rest],
   );
 }

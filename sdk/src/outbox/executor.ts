@@ -1,12 +1,5 @@
 import { InvalidOptionError } from '../errors.js';
-
-/**
- * What runs statements in the caller's transaction: TypeORM's `EntityManager` or `QueryRunner`, a connection of
- * `mysql2/promise`, a client of `pg`.
- */
-export interface OutboxExecutor {
-  query(sql: string, parameters?: unknown[]): Promise<unknown>;
-}
+import { statementRunner, type RunStatement, type SqlExecutor } from '../sql/executor.js';
 
 /** A database of better-sqlite3. */
 export interface SqliteExecutor {
@@ -14,70 +7,49 @@ export interface SqliteExecutor {
   prepare(sql: string): { run(...parameters: unknown[]): unknown };
 }
 
-/** Runs one statement and waits until it is done. */
-export type RunStatement = (sql: string, values: unknown[]) => Promise<unknown>;
-
 /**
  * How `executor` runs a statement. Where it can be seen that it is in no transaction (a pool, a DataSource, a manager
  * outside), it is refused, because the event would be sent although the business change is rolled back.
  * @throws InvalidOptionError
  */
-export function inTransaction(executor: OutboxExecutor | SqliteExecutor): RunStatement {
+export function inTransaction(executor: SqlExecutor | SqliteExecutor): RunStatement {
   if (isSqlite(executor)) {
     requireSqliteTransaction(executor);
     return async (sql, values) => executor.prepare(sql).run(...values);
   }
-  const given = anyExecutor(executor);
-  refusePool(given);
-  const runner = isManager(given) ? given['queryRunner'] : given;
-  const active = (runner as { isTransactionActive?: unknown } | null | undefined)?.isTransactionActive;
-  if (active === false || (isManager(given) && active !== true)) {
-    throw new InvalidOptionError('executor', 'must be in a transaction: the manager or query runner of an open one');
-  }
-  return statementsOf(given);
+  const run = statementRunner(executor);
+  refuseOutside(executor as Given);
+  return run;
 }
 
 /** How `executor` runs a statement, in a transaction or not. @throws InvalidOptionError */
-export function anyStatements(executor: OutboxExecutor | SqliteExecutor): RunStatement {
+export function anyStatements(executor: SqlExecutor | SqliteExecutor): RunStatement {
   if (isSqlite(executor)) return async (sql, values) => executor.prepare(sql).run(...values);
-  return statementsOf(anyExecutor(executor));
+  return statementRunner(executor);
 }
 
 /** @throws InvalidOptionError when `database` is no better-sqlite3 database in a transaction. */
 export function requireSqliteTransaction(database: SqliteExecutor): void {
-  if (!isSqlite(database)) throw new InvalidOptionError('executor', 'must be a database of better-sqlite3');
-  if (!database.inTransaction) throw new InvalidOptionError('executor', 'must be in a transaction');
+  if (!isSqlite(database)) throw new InvalidOptionError('executor', 'expected a database of better-sqlite3');
+  if (!database.inTransaction) throw new InvalidOptionError('executor', 'expected an open transaction');
 }
 
 export function isSqlite(value: unknown): value is SqliteExecutor {
-  const given = value as { prepare?: unknown; inTransaction?: unknown; query?: unknown } | null;
+  const given = value as { prepare?: unknown; inTransaction?: unknown } | null;
   return typeof given?.prepare === 'function' && typeof given.inTransaction === 'boolean';
 }
 
-type Given = Record<string, unknown> & OutboxExecutor;
+type Given = Record<string, unknown> & SqlExecutor;
 
-function anyExecutor(value: unknown): Given {
-  const given = value as Given | null | undefined;
-  if (typeof given?.query !== 'function') {
-    throw new InvalidOptionError('executor', 'must have query(sql, parameters), as managers and connections have');
-  }
-  return given;
-}
-
-function statementsOf(given: Given): RunStatement {
-  // The connections of mysql2 itself take a callback; their promise() gives the ones that are meant.
-  const target =
-    typeof given['promise'] === 'function' ? (given as unknown as { promise(): OutboxExecutor }).promise() : given;
-  return (sql, values) => target.query(sql, values);
-}
-
-function refusePool(given: Given): void {
+function refuseOutside(given: Given): void {
   const isPool = typeof given['getConnection'] === 'function' || typeof given['totalCount'] === 'number';
   if (isPool || typeof given['createQueryRunner'] === 'function') {
-    throw new InvalidOptionError('executor', 'must be of one transaction, which a pool or DataSource is not');
+    throw new InvalidOptionError('executor', 'expected one with a transaction, which a pool or DataSource is not');
   }
-}
-
-function isManager(given: Given): boolean {
-  return typeof given['getRepository'] === 'function' && typeof given['transaction'] === 'function';
+  const isManager = typeof given['getRepository'] === 'function' && typeof given['transaction'] === 'function';
+  const runner = isManager ? given['queryRunner'] : given;
+  const active = (runner as { isTransactionActive?: unknown } | null | undefined)?.isTransactionActive;
+  if (active === false || (isManager && active !== true)) {
+    throw new InvalidOptionError('executor', 'expected the manager or query runner of an open transaction');
+  }
 }

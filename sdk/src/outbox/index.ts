@@ -1,11 +1,13 @@
-export type { OutboxExecutor, SqliteExecutor } from './executor.js';
+export type { SqlDialect } from '../sql/dialect.js';
+export type { SqlExecutor } from '../sql/executor.js';
+export type { SqlTableOptions } from '../sql/table.js';
+export type { SqliteExecutor } from './executor.js';
 export type { OutboxEvent } from './outbox-event.js';
 export { Outbox } from './outbox.js';
 export type { OutboxOptions } from './outbox.js';
-export type { OutboxDatabase } from './relay-database.js';
+export type { OutboxDatabase } from './recognize-database.js';
 export type { DeadEvent, DeadFilter, OutboxStats } from './relay-store.js';
 export { OutboxRelay } from './relay.js';
 export type { RelayRound } from './relay.js';
 export type { OutboxClient, OutboxLog, OutboxRelayOptions, RelayedEvent } from './relay-options.js';
-export type { OutboxDialect } from './statement.js';
 export { RETRY_REFUSALS } from './verdict.js';

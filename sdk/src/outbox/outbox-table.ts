@@ -1,10 +1,14 @@
-import type { OutboxDialect } from './statement.js';
+import type { SpokenDialect } from '../sql/dialect.js';
+import type { SqlTable } from '../sql/table.js';
+
+/** The table's name unless another is given. */
+export const OUTBOX_TABLE = 'event_outbox';
 
 /**
  * The statements that make the table and its indexes; they do nothing when it is there. Times are milliseconds since
  * the epoch in BIGINT columns. `id` is the order of writing; `claimed_until` is 0 for an event that no relay holds.
  */
-export function createTableSql(dialect: OutboxDialect, table: string): string[] {
+export function outboxTableSql({ dialect, table }: SqlTable): string[] {
   const name = table.replace('.', '_');
   const columns = [...columnsFor(dialect)];
   if (dialect === 'mysql') {
@@ -34,18 +38,18 @@ export function createTableSql(dialect: OutboxDialect, table: string): string[] 
  * What makes MySQL and MariaDB look for the earlier events of an aggregate by the index that has them side by side; by
  * themselves they may read all that is pending for each row.
  */
-export function orderIndexHint(dialect: OutboxDialect, table: string): string {
+export function orderIndexHint({ dialect, table }: SqlTable): string {
   return dialect === 'mysql' ? `FORCE INDEX (${table.replace('.', '_')}_order)` : '';
 }
 
-const ID: Record<OutboxDialect, string> = {
+const ID: Record<SpokenDialect, string> = {
   mysql: 'id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY',
   // AUTOINCREMENT: an id is never given a second time, so that a new event never comes before an old one.
   sqlite: 'id INTEGER PRIMARY KEY AUTOINCREMENT',
   postgres: 'id BIGSERIAL PRIMARY KEY',
 };
 
-function columnsFor(dialect: OutboxDialect): string[] {
+function columnsFor(dialect: SpokenDialect): string[] {
   return [
     ID[dialect],
     'uuid VARCHAR(128) NOT NULL',

@@ -1,26 +1,19 @@
 import { InvalidOptionError } from '../errors.js';
-import {
-  anyStatements,
-  inTransaction,
-  requireSqliteTransaction,
-  type OutboxExecutor,
-  type SqliteExecutor,
-} from './executor.js';
+import type { SpokenDialect } from '../sql/dialect.js';
+import type { SqlExecutor } from '../sql/executor.js';
+import { listOfPlaces, placesFor } from '../sql/places.js';
+import type { SqlValue } from '../sql/statements.js';
+import { checkedTable, type SqlTableOptions } from '../sql/table.js';
+import { anyStatements, inTransaction, requireSqliteTransaction, type SqliteExecutor } from './executor.js';
 import { storedEvent, type OutboxEvent, type StoredEvent } from './outbox-event.js';
-import { createTableSql } from './outbox-table.js';
-import { places, sqlFor, type OutboxDialect, type SqlValue, type Statement } from './statement.js';
+import { OUTBOX_TABLE, outboxTableSql } from './outbox-table.js';
 
-export interface OutboxOptions {
-  /** `mysql` is MySQL and MariaDB. */
-  dialect: OutboxDialect;
-  /** Name of the table, with its schema if need be; `event_outbox` by default. */
-  table?: string;
+/** Where events wait; `table` is `event_outbox` by default. */
+export interface OutboxOptions extends SqlTableOptions {
   /** Milliseconds since the epoch; the system's clock by default. */
   clock?: { now(): number };
 }
 
-const TABLE_NAME = /^([A-Za-z_][A-Za-z0-9_]{0,47}\.)?[A-Za-z_][A-Za-z0-9_]{0,47}$/;
-const DIALECTS: readonly string[] = ['mysql', 'sqlite', 'postgres'];
 /** A statement takes so many events, or about so many characters of payload: servers limit both. */
 const MAX_ROWS = 100;
 const MAX_TEXT = 512 * 1024;
@@ -30,20 +23,31 @@ const MAX_TEXT = 512 * 1024;
  * committed one loses nothing. An `OutboxRelay` sends them afterwards.
  */
 export class Outbox {
-  readonly dialect: OutboxDialect;
+  /** `mysql` also for `mariadb`. */
+  readonly dialect: SpokenDialect;
   readonly table: string;
   readonly clock: { now(): number };
 
   /** @throws InvalidOptionError */
-  constructor(options: OutboxOptions) {
-    const { dialect, table = 'event_outbox', clock = { now: () => Date.now() } } = options;
-    if (!DIALECTS.includes(dialect)) throw new InvalidOptionError('dialect', `must be one of ${DIALECTS.join(', ')}`);
-    if (!TABLE_NAME.test(table)) {
-      throw new InvalidOptionError('table', 'must be a name of letters, digits and _, up to 48 of them');
-    }
-    this.dialect = dialect;
-    this.table = table;
+  constructor({ dialect, table = OUTBOX_TABLE, clock = { now: () => Date.now() } }: OutboxOptions) {
+    ({ dialect: this.dialect, table: this.table } = checkedTable({ dialect, table }));
     this.clock = clock;
+  }
+
+  /** The statements that make the table, for a migration; they do nothing when it is there. @throws InvalidOptionError */
+  static createTableSql({ dialect, table = OUTBOX_TABLE }: SqlTableOptions): string[] {
+    return outboxTableSql(checkedTable({ dialect, table }));
+  }
+
+  /** The statements that make this outbox's table and its indexes, to be run one by one. */
+  createTableSql(): string[] {
+    return outboxTableSql(this);
+  }
+
+  /** Runs them, for a migration: `up(queryRunner) { return outbox.createTable(queryRunner); }`. */
+  async createTable(executor: SqlExecutor | SqliteExecutor): Promise<void> {
+    const run = anyStatements(executor);
+    for (const sql of this.createTableSql()) await run(sql, []);
   }
 
   /**
@@ -51,10 +55,10 @@ export class Outbox {
    * order of the array. Returns the uuids, given or made, under which they will be sent.
    * @throws InvalidOptionError before anything is written; what the database says, for instance that a uuid is taken.
    */
-  add(executor: OutboxExecutor | SqliteExecutor, event: OutboxEvent): Promise<string>;
-  add(executor: OutboxExecutor | SqliteExecutor, events: readonly OutboxEvent[]): Promise<string[]>;
+  add(executor: SqlExecutor | SqliteExecutor, event: OutboxEvent): Promise<string>;
+  add(executor: SqlExecutor | SqliteExecutor, events: readonly OutboxEvent[]): Promise<string[]>;
   async add(
-    executor: OutboxExecutor | SqliteExecutor,
+    executor: SqlExecutor | SqliteExecutor,
     events: OutboxEvent | readonly OutboxEvent[],
   ): Promise<string | string[]> {
     const stored = storedEvents(events);
@@ -81,32 +85,21 @@ export class Outbox {
    * proof that the centre has it, it also ends the sending of an event that is pending or dead. Unknown uuids and
    * repeats change nothing.
    */
-  async markConsumed(executor: OutboxExecutor | SqliteExecutor, uuid: string): Promise<void> {
+  async markConsumed(executor: SqlExecutor | SqliteExecutor, uuid: string): Promise<void> {
     const now = this.clock.now();
     const sql =
       `UPDATE ${this.table} SET consumed_at = COALESCE(consumed_at, ?), published_at = COALESCE(published_at, ?), ` +
       `state = 'published', claimed_by = NULL, claimed_until = 0, died_at = NULL WHERE uuid = ?`;
-    await anyStatements(executor)(sqlFor(this.dialect, sql), [now, now, uuid]);
+    await anyStatements(executor)(placesFor(this.dialect, sql), [now, now, uuid]);
   }
 
-  /** The statements that make the table and its indexes, to be run one by one; they do nothing when it is there. */
-  createTableSql(): string[] {
-    return createTableSql(this.dialect, this.table);
-  }
-
-  /** Runs them, for a migration: `up(queryRunner) { return outbox.createTable(queryRunner); }`. */
-  async createTable(executor: OutboxExecutor | SqliteExecutor): Promise<void> {
-    const run = anyStatements(executor);
-    for (const sql of this.createTableSql()) await run(sql, []);
-  }
-
-  #inserts(events: StoredEvent[]): Statement[] {
+  #inserts(events: StoredEvent[]): { sql: string; values: SqlValue[] }[] {
     const now = this.clock.now();
     return portions(events).map((portion) => {
       const rows = portion.map((event) => rowOf(event, now));
-      const list = rows.map((row) => `(${places(row)})`).join(', ');
+      const list = rows.map((row) => `(${listOfPlaces(row)})`).join(', ');
       const sql = `INSERT INTO ${this.table} (${INSERTED.join(', ')}) VALUES ${list}`;
-      return { sql: sqlFor(this.dialect, sql), values: rows.flat() };
+      return { sql: placesFor(this.dialect, sql), values: rows.flat() };
     });
   }
 }
@@ -150,7 +143,8 @@ function storedEvents(events: OutboxEvent | readonly OutboxEvent[]): StoredEvent
   const stored = (events as readonly OutboxEvent[]).map((event, place) => storedEvent(event, `events[${place}].`));
   const seen = new Set<string>();
   stored.forEach(({ uuid }, place) => {
-    if (seen.has(uuid)) throw new InvalidOptionError(`events[${place}].uuid`, 'must not be that of an earlier event');
+    if (seen.has(uuid))
+      throw new InvalidOptionError(`events[${place}].uuid`, 'expected another than that of an earlier event');
     seen.add(uuid);
   });
   return stored;

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.js';
 import type { Outbox } from './outbox.js';
-import type { OutboxDatabase } from './relay-database.js';
+import type { OutboxDatabase } from './recognize-database.js';
 import type { DeadEvent } from './relay-store.js';
 import { RETRY_REFUSALS, type RetryRules } from './verdict.js';
 

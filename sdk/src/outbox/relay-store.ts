@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { InvalidOptionError } from '../errors.js';
+import type { SqlRow } from '../sql/answer.js';
+import { listOfPlaces } from '../sql/places.js';
+import type { SqlValue } from '../sql/statements.js';
 import { claim, idOf, type Run } from './claim.js';
 import { orderIndexHint } from './outbox-table.js';
 import type { Outbox } from './outbox.js';
 import type { RelayDatabase } from './relay-database.js';
-import { places, type SqlRow, type SqlValue } from './statement.js';
 import type { Verdict } from './verdict.js';
 
 /** An event that is not tried again until it is revived. Times are milliseconds since the epoch. */
@@ -80,9 +82,17 @@ export class RelayStore {
     const now = this.#outbox.clock.now();
     const token = randomUUID();
     const lock = await this.#lockClause();
-    const { table, dialect } = this.#outbox;
-    const hint = orderIndexHint(dialect, table);
-    const options = { table, token, batchSize, now, until: now + leaseMs, deadBlocks: this.#deadBlocks, lock, hint };
+    const hint = orderIndexHint(this.#outbox);
+    const options = {
+      table: this.#table,
+      token,
+      batchSize,
+      now,
+      until: now + leaseMs,
+      deadBlocks: this.#deadBlocks,
+      lock,
+      hint,
+    };
     const { transaction } = this.#database;
     const once = (): Promise<Run[]> =>
       transaction === null || lock === ''
@@ -155,7 +165,10 @@ export class RelayStore {
     );
     if (rows.length === 0) return 0;
     const ids = rows.map(idOf);
-    return this.#database.run(`DELETE FROM ${this.#table} WHERE id IN (${places(ids)}) AND state = 'published'`, ids);
+    return this.#database.run(
+      `DELETE FROM ${this.#table} WHERE id IN (${listOfPlaces(ids)}) AND state = 'published'`,
+      ids,
+    );
   }
 
   async stats(): Promise<OutboxStats> {
@@ -215,7 +228,7 @@ export class RelayStore {
     let count = 0;
     for (let place = 0; place < which.length; place += PORTION) {
       const uuids = which.slice(place, place + PORTION);
-      const where = `WHERE state = 'dead' AND uuid IN (${places(uuids)})`;
+      const where = `WHERE state = 'dead' AND uuid IN (${listOfPlaces(uuids)})`;
       count += await this.#run(`${change.sql} ${where}`, [...change.values, ...uuids]);
     }
     return count;

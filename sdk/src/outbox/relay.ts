@@ -1,7 +1,8 @@
 import { InvalidOptionError } from '../errors.js';
+import type { SqlRow } from '../sql/answer.js';
 import type { Run } from './claim.js';
 import type { Outbox } from './outbox.js';
-import { relayDatabase } from './relay-database.js';
+import { recognizeDatabase } from './recognize-database.js';
 import {
   settingsOf,
   whole,
@@ -12,7 +13,6 @@ import {
   type RelaySettings,
 } from './relay-options.js';
 import { RelayStore, type Claimed, type DeadEvent, type DeadFilter, type OutboxStats } from './relay-store.js';
-import type { SqlRow } from './statement.js';
 import { verdictOn } from './verdict.js';
 
 /** What one round did with the events that it claimed. */
@@ -66,7 +66,7 @@ export class OutboxRelay {
     this.#log = options.log ?? null;
     this.#store = new RelayStore({
       outbox,
-      database: relayDatabase(outbox.dialect, database),
+      database: recognizeDatabase(outbox.dialect, database),
       deadBlocks: afterDead === 'block',
     });
   }

@@ -8,7 +8,7 @@ import { until } from '../../../test/support/until.js';
 import { amqpTransport, type AmqpTransportOptions } from '../../src/amqp/index.js';
 import { EventListenerHost, type EventListenerHostOptions } from '../../src/plugins/index.js';
 
-export const TYPE = '44444444-4444-4444-8444-444444444444';
+const TYPE = '44444444-4444-4444-8444-444444444444';
 const APP_KEY = Buffer.from('twenty random bytes!').toString('base64');
 
 /** A plugin as it is registered. */

@@ -6,8 +6,9 @@ import {
   MemoryDeadEventStore,
   SqlDeadEventStore,
   type DeadEvent,
-  type DeadEventExecutor,
   type DeadEventStore,
+  type SqlDialect,
+  type SqlExecutor,
 } from '../../src/handlers/index.js';
 
 interface Place {
@@ -38,10 +39,10 @@ async function onTypeormMysql(): Promise<Place> {
 async function onMysql2(): Promise<Place> {
   const { url, drop } = await createOnServer();
   const pool = createPool(url);
-  return { store: storeOf(pool, 'mysql'), remove: () => pool.end().then(drop) };
+  return { store: storeOf(pool, 'mariadb'), remove: () => pool.end().then(drop) };
 }
 
-function storeOf(executor: DeadEventExecutor, dialect: 'sqlite' | 'mysql') {
+function storeOf(executor: SqlExecutor, dialect: SqlDialect) {
   return async (scope = 'default'): Promise<DeadEventStore> => {
     const store = new SqlDeadEventStore({ executor, dialect, scope });
     await store.createTable();
@@ -133,7 +134,7 @@ describe.each(PLACES)('dead events in %s', (_, create) => {
 
 it('numbers the places of values for PostgreSQL', async () => {
   const run: [sql: string, values: unknown[] | undefined][] = [];
-  const executor: DeadEventExecutor = {
+  const executor: SqlExecutor = {
     query: async (sql, values) => {
       run.push([sql, values]);
       return { rows: [{ event: '{"eventId":"e"}', reason: 'r', died_at: '5' }] };

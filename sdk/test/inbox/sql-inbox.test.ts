@@ -5,14 +5,14 @@ import { createPool, type Pool } from 'mysql2/promise';
 import { DataSource } from 'typeorm';
 import { createOnServer } from '../../../test/support/mysql-server.js';
 import { until } from '../../../test/support/until.js';
-import { inboxTableSql, SqlInbox } from '../../src/inbox/index.js';
-import type { InboxDialect, SqlExecutor } from '../../src/inbox/index.js';
+import { SqlInbox } from '../../src/inbox/index.js';
+import type { SqlDialect, SqlExecutor } from '../../src/inbox/index.js';
 
 const nothing = async (): Promise<void> => {};
 
 /** A database with an application's table, spoken to by one driver. */
 interface Setting {
-  dialect: InboxDialect;
+  dialect: SqlDialect;
   /** Two of them are two processes: they share nothing but the database. */
   executors: [SqlExecutor, SqlExecutor];
   transaction<T>(executor: SqlExecutor, work: (transaction: SqlExecutor) => Promise<T>): Promise<T>;
@@ -100,9 +100,11 @@ describe.each(SETTINGS)('an inbox over %s', (_name, open) => {
     setting = await open();
     const [executor] = setting.executors;
     // A migration may run twice.
-    for (const statement of [...inboxTableSql(setting.dialect), ...inboxTableSql(setting.dialect)]) {
+    for (const statement of SqlInbox.createTableSql({ dialect: setting.dialect })) {
       await executor.query(statement, []);
     }
+    await inboxOf(executor).createTable();
+    await inboxOf(setting.executors[1]).createTable(executor);
     await executor.query('CREATE TABLE orders (event_id VARCHAR(64) NOT NULL)', []);
     inboxes = [inboxOf(setting.executors[0]), inboxOf(setting.executors[1])];
   });
@@ -260,7 +262,7 @@ describe('what an inbox says to Postgres', () => {
     const executor: SqlExecutor = {
       query: async (sql, parameters) => {
         said.push(sql);
-        if (sql.startsWith('INSERT')) token = parameters[2];
+        if (sql.startsWith('INSERT')) token = parameters?.[2];
         return { rows: sql.startsWith('SELECT') ? [{ token, done: 0, expired: 0 }] : [] };
       },
     };
@@ -270,7 +272,7 @@ describe('what an inbox says to Postgres', () => {
     expect(said).toHaveLength(3);
     expect(said[0]).toMatch(/^INSERT INTO app\.inbox .* VALUES \(\$1, \$2, \$3, .*\) ON CONFLICT DO NOTHING$/);
     expect(said[2]).toMatch(/^UPDATE app\.inbox SET done_at = .*\$1 .*\$2 .*\$3 AND done_at IS NULL$/);
-    expect(inboxTableSql('postgres', 'app.inbox').join(';')).not.toContain('KEY app');
+    expect(SqlInbox.createTableSql({ dialect: 'postgres', table: 'app.inbox' }).join(';')).not.toContain('KEY app');
   });
 
   it('refuses wrong options', () => {
@@ -279,6 +281,6 @@ describe('what an inbox says to Postgres', () => {
     expect(() => new SqlInbox({ executor, dialect: 'mysql', table: 'a; DROP' })).toThrow(/^table: /);
     expect(() => new SqlInbox({ executor, dialect: 'mysql', leaseMs: 1 })).toThrow(/^leaseMs: /);
     expect(() => new SqlInbox({ executor: {} as never, dialect: 'mysql' })).toThrow(/^executor: /);
-    expect(() => inboxTableSql('mysql', 'x y')).toThrow(/^table: /);
+    expect(() => SqlInbox.createTableSql({ dialect: 'mysql', table: 'x y' })).toThrow(/^table: /);
   });
 });

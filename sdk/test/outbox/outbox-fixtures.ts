@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createPool } from 'mysql2/promise';
 import { DataSource } from 'typeorm';
 import { createOnServer } from '../../../test/support/mysql-server.js';
-import { Outbox, type OutboxDatabase, type OutboxExecutor, type RelayedEvent } from '../../src/outbox/index.js';
+import { Outbox, type OutboxDatabase, type RelayedEvent, type SqlExecutor } from '../../src/outbox/index.js';
 
 /** A business database with an outbox, and the table `orders`. */
 export interface OutboxFixture {
@@ -13,7 +13,7 @@ export interface OutboxFixture {
   /** What a relay gets. */
   database: OutboxDatabase;
   /** The application's transaction: rolled back when `work` throws. */
-  inTransaction<T>(work: (executor: OutboxExecutor) => Promise<T>): Promise<T>;
+  inTransaction<T>(work: (executor: SqlExecutor) => Promise<T>): Promise<T>;
   rows(sql: string): Promise<any[]>;
   close(): Promise<void>;
 }
@@ -54,11 +54,11 @@ export async function sqliteByTypeOrm(clock: TestClock = new TestClock()): Promi
   });
 }
 
-export async function mariaDbByTypeOrm(clock: TestClock = new TestClock()): Promise<OutboxFixture> {
+async function mariaDbByTypeOrm(clock: TestClock = new TestClock()): Promise<OutboxFixture> {
   const { url, drop } = await createOnServer();
   return dataSourceFixture(
     new DataSource({ type: 'mariadb', url, extra: { connectionLimit: 8 } }),
-    new Outbox({ dialect: 'mysql', clock }),
+    new Outbox({ dialect: 'mariadb', clock }),
     drop,
   );
 }
