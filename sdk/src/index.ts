@@ -12,6 +12,7 @@ export {
 export type { CallToSign, FormField, SignatureAlgorithm, SignedParts, SignedQuery } from './signature.js';
 export { EventCenterClientError, InvalidOptionError, RefusedError, UnavailableError } from './errors.js';
 export type { BusinessEvent } from './business-event.js';
+export type { LogFields, SdkLog } from './log.js';
 export { EventCenterClient } from './client/event-center-client.js';
 export type { ClientRules, EventCenterClientOptions, Sent, SendResult } from './client/event-center-client.js';
 export type { Registrations, RegisteredEventType, RegisteredListener } from './client/registrations.js';

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.js';
-import type { HostLog } from '../plugins/log.js';
+import type { SdkLog } from '../log.js';
 
 /** How a host takes its events from RabbitMQ. */
 export interface AmqpTransportOptions {
@@ -17,7 +17,7 @@ export interface AmqpTransportOptions {
   /** How soon a silent broker is noticed, 1 to 300 seconds; 5 by default. */
   heartbeatSeconds?: number | undefined;
   /** Where the transport tells what it sees; the host's by default. */
-  log?: HostLog | undefined;
+  log?: SdkLog | undefined;
 }
 
 /** The options with their defaults, but for those that the host and the centre give. */
@@ -26,7 +26,7 @@ export interface CheckedOptions {
   prefetch: number | null;
   prefix: string | null;
   heartbeatSeconds: number;
-  log: HostLog | null;
+  log: SdkLog | null;
 }
 
 /** @throws InvalidOptionError naming the option. */

@@ -5,7 +5,7 @@ import type { Broker, ParkedStore } from '../../../src/core/ports.js';
 import { EventCenterError } from '../../../src/core/errors.js';
 import { Worker } from '../../../src/core/delivering/worker.js';
 import { InvalidOptionError } from '../errors.js';
-import type { HostLog } from '../plugins/log.js';
+import type { SdkLog } from '../log.js';
 import { sentenceOf } from '../plugins/sentence.js';
 import type { PluginTransport, TransportHost, TransportStatus } from '../plugins/transport.js';
 import { checkedOptions, type AmqpTransportOptions, type CheckedOptions } from './amqp-options.js';
@@ -41,7 +41,7 @@ export function amqpTransport(options: AmqpTransportOptions): PluginTransport {
 
 interface Running {
   host: TransportHost;
-  log: HostLog;
+  log: SdkLog;
   queue: string;
   broker: Broker;
   registry: HostRegistry;
@@ -94,7 +94,7 @@ class AmqpTransport implements PluginTransport {
     };
   }
 
-  #compose(host: TransportHost, hostLog: HostLog): Running {
+  #compose(host: TransportHost, hostLog: SdkLog): Running {
     const { nodeCode, runner, registrations, concurrency } = host;
     const { brokerPrefix, defaultDelaysMs } = registrations.current();
     const { addresses, heartbeatSeconds, prefetch, prefix: given } = this.#options;
@@ -140,7 +140,7 @@ class AmqpTransport implements PluginTransport {
     return { host, log: hostLog, queue: `${prefix}app.${nodeCode}`, broker, registry, worker };
   }
 
-  #warnOfOtherUser(nodeCode: string, log: HostLog): void {
+  #warnOfOtherUser(nodeCode: string, log: SdkLog): void {
     const users = new Set(this.#options.addresses.map(userOf));
     for (const user of users) {
       if (user === nodeCode) continue;

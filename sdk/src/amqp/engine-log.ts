@@ -1,9 +1,9 @@
 import type { Log, Metrics } from '../../../src/core/ports.js';
-import type { HostLog, LogFields } from '../plugins/log.js';
+import type { SdkLog, LogFields } from '../log.js';
 import { sentenceOf } from '../plugins/sentence.js';
 
 /** What the delivery engine says, in the host's log: without its details for debugging, errors as sentences. */
-export function engineLog(log: HostLog): Log {
+export function engineLog(log: SdkLog): Log {
   return {
     debug: () => undefined,
     info: (name, fields) => log.info(name, inSentences(fields)),

@@ -117,7 +117,7 @@ export class EventNotifier<Event extends NotifierEvent = NotifierEvent> {
     const lanes = [...this.#lanes.values()];
     if (timeoutMs > 0) await settledWithin(timeoutMs, Promise.all(lanes.map((lane) => lane.drain())));
     const left = lanes.flatMap((lane) => lane.close());
-    this.#settings.log({ name: 'notifier.stopped', left: left.length, failed: this.#failed.length });
+    this.#settings.log.info('notifier.stopped', { left: left.length, failed: this.#failed.length });
     return { left };
   }
 
@@ -147,12 +147,12 @@ export class EventNotifier<Event extends NotifierEvent = NotifierEvent> {
     const { maxFailed, log, onFailed } = this.#settings;
     this.#failed.push(failed);
     for (const { event, handler } of this.#failed.splice(0, Math.max(0, this.#failed.length - maxFailed))) {
-      log({ name: 'failed.forgotten', handler, eventId: event.id });
+      log.error('failed.forgotten', { handler, eventId: event.id });
     }
     try {
       await onFailed(failed);
     } catch (error) {
-      log({ name: 'on-failed.threw', handler: failed.handler, eventId: failed.event.id, error: String(error) });
+      log.error('on-failed.threw', { handler: failed.handler, eventId: failed.event.id, error: String(error) });
     }
   }
 

@@ -134,7 +134,8 @@ export class HandlerLane<Event extends NotifierEvent> {
     const retryInMs = isLast || isLeft ? null : retryDelayMs(job.attempts, settings);
     const { attempts: attempt } = job;
     const facts = { handler: this.name, eventId: job.event.id, attempt, error: messageOf(error) };
-    settings.log({ name: isLast ? 'notification.failed' : 'attempt.failed', ...facts, retryInMs });
+    if (isLast) settings.log.error('notification.failed', facts);
+    else settings.log.warn('attempt.failed', { ...facts, retryInMs });
     if (isLast) await this.#fail(job);
     else if (retryInMs === null) this.#left.push(job);
     else this.#delay(job, retryInMs);

@@ -1,3 +1,4 @@
+export type { LogFields, SdkLog } from '../log.js';
 export { approvalBody } from './approval-body.js';
 export { EventNotifier } from './event-notifier.js';
 export type { EventNotifierOptions } from './notifier-options.js';
@@ -7,7 +8,6 @@ export type {
   LeftNotification,
   NotifierEvent,
   NotifierHandler,
-  NotifierLogEntry,
   NotifyAnswer,
   NotifyOptions,
   RegisterOptions,

@@ -58,9 +58,3 @@ export interface LeftNotification<Event extends NotifierEvent> {
 export interface StopResult<Event extends NotifierEvent> {
   left: LeftNotification<Event>[];
 }
-
-/** One thing that happened: a dotted name in the past tense and its facts, never the event's content. */
-export interface NotifierLogEntry {
-  readonly name: 'attempt.failed' | 'notification.failed' | 'failed.forgotten' | 'on-failed.threw' | 'notifier.stopped';
-  readonly [fact: string]: unknown;
-}

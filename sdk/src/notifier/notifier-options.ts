@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.js';
-import type { FailedNotification, NotifierEvent, NotifierLogEntry } from './notification.js';
+import { noLog, type SdkLog } from '../log.js';
+import type { FailedNotification, NotifierEvent } from './notification.js';
 
 export interface EventNotifierOptions<Event extends NotifierEvent = NotifierEvent> {
   /**
@@ -27,8 +28,8 @@ export interface EventNotifierOptions<Event extends NotifierEvent = NotifierEven
   maxFailed?: number;
   /** Called with what failed for the last time. */
   onFailed?: (failed: FailedNotification<Event>) => Promise<void> | void;
-  /** Told what happened; nothing by default. */
-  log?: (entry: NotifierLogEntry) => void;
+  /** Told what happened, never an event's content; nothing by default. */
+  log?: SdkLog;
 }
 
 export type NotifierSettings<Event extends NotifierEvent> = Required<EventNotifierOptions<Event>>;
@@ -50,7 +51,7 @@ export function settingsOf<Event extends NotifierEvent>(options: EventNotifierOp
     idempotencyMaxIds: whole('idempotencyMaxIds', options.idempotencyMaxIds, { or: 100_000, from: 0 }),
     maxFailed: whole('maxFailed', options.maxFailed, { or: 1000, from: 0 }),
     onFailed: options.onFailed ?? (() => undefined),
-    log: options.log ?? (() => undefined),
+    log: options.log ?? noLog,
   };
   if (!['wait', 'refuse'].includes(settings.whenFull)) {
     throw new InvalidOptionError('whenFull', 'expected wait or refuse');

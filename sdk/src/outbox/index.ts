@@ -1,3 +1,4 @@
+export type { LogFields, SdkLog } from '../log.js';
 export type { SqlDialect } from '../sql/dialect.js';
 export type { SqlExecutor } from '../sql/executor.js';
 export type { SqlTableOptions } from '../sql/table.js';
@@ -9,5 +10,5 @@ export type { OutboxDatabase } from './recognize-database.js';
 export type { DeadEvent, DeadFilter, OutboxStats } from './relay-store.js';
 export { OutboxRelay } from './relay.js';
 export type { RelayRound } from './relay.js';
-export type { OutboxClient, OutboxLog, OutboxRelayOptions, RelayedEvent } from './relay-options.js';
+export type { OutboxClient, OutboxRelayOptions, RelayedEvent } from './relay-options.js';
 export { RETRY_REFUSALS } from './verdict.js';

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.js';
+import type { SdkLog } from '../log.js';
 import type { Outbox } from './outbox.js';
 import type { OutboxDatabase } from './recognize-database.js';
 import type { DeadEvent } from './relay-store.js';
@@ -23,13 +24,6 @@ export interface RelayedEvent {
  */
 export interface OutboxClient {
   send(event: RelayedEvent): Promise<{ eventId?: string | null } | undefined>;
-}
-
-/** One wide line per happening; never a payload. `error` means that a person must act. */
-export interface OutboxLog {
-  info(event: string, fields?: Record<string, unknown>): void;
-  warn(event: string, fields?: Record<string, unknown>): void;
-  error(event: string, fields?: Record<string, unknown>): void;
 }
 
 export interface OutboxRelayOptions {
@@ -64,7 +58,8 @@ export interface OutboxRelayOptions {
   afterDead?: 'block' | 'continue';
   /** Called once an event is dead. What it throws is logged. */
   onDead?: (event: DeadEvent) => void | Promise<void>;
-  log?: OutboxLog;
+  /** Told what happened, never a payload; nothing by default. */
+  log?: SdkLog;
 }
 
 const DAY_MS = 86_400_000;

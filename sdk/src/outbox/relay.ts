@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.js';
+import { noLog, type SdkLog } from '../log.js';
 import type { SqlRow } from '../sql/answer.js';
 import type { Run } from './claim.js';
 import type { Outbox } from './outbox.js';
@@ -7,7 +8,6 @@ import {
   settingsOf,
   whole,
   type OutboxClient,
-  type OutboxLog,
   type OutboxRelayOptions,
   type RelayedEvent,
   type RelaySettings,
@@ -42,7 +42,7 @@ export class OutboxRelay {
   readonly #settings: RelaySettings;
   readonly #store: RelayStore;
   readonly #onDead: ((event: DeadEvent) => void | Promise<void>) | null;
-  readonly #log: OutboxLog | null;
+  readonly #log: SdkLog;
   readonly #rounds = new Set<Promise<unknown>>();
   #loop: Promise<void> | null = null;
   #stopping = false;
@@ -63,7 +63,7 @@ export class OutboxRelay {
     this.#client = client;
     this.#settings = settingsOf(options);
     this.#onDead = options.onDead ?? null;
-    this.#log = options.log ?? null;
+    this.#log = options.log ?? noLog;
     this.#store = new RelayStore({
       outbox,
       database: recognizeDatabase(outbox.dialect, database),
@@ -149,7 +149,7 @@ export class OutboxRelay {
     while (!this.#stopping) {
       let pauseMs = this.#settings.pollMs;
       try {
-        if (!announced) this.#log?.info('outbox.relay.started', { claim: await this.#store.claimKind() });
+        if (!announced) this.#log.info('outbox.relay.started', { claim: await this.#store.claimKind() });
         announced = true;
         const round = await this.runOnce();
         failures = 0;
@@ -158,7 +158,7 @@ export class OutboxRelay {
       } catch (error) {
         failures += 1;
         pauseMs = Math.min(this.#settings.pollMs * 2 ** Math.min(failures, 10), MAX_PAUSE_MS);
-        this.#log?.warn('outbox.database.failed', { error: messageOf(error), againInMs: pauseMs });
+        this.#log.warn('outbox.database.failed', { error: messageOf(error), retryInMs: pauseMs });
       }
       if (pauseMs > 0) await this.#pause(pauseMs);
     }
@@ -230,11 +230,11 @@ export class OutboxRelay {
     const fields = { ...nameOf(row), attempts, code: verdict.code, reason: verdict.reason };
     if (verdict.state === 'pending') {
       batch.round.retried += 1;
-      this.#log?.warn('outbox.event.failed', { ...fields, againInMs: verdict.delayMs });
+      this.#log.warn('outbox.event.failed', { ...fields, retryInMs: verdict.delayMs });
       return;
     }
     batch.round.dead += 1;
-    this.#log?.error('outbox.event.died', fields);
+    this.#log.error('outbox.event.died', fields);
     await this.#tellDead({
       uuid: String(row['uuid']),
       sourceId: String(row['source_id']),
@@ -256,7 +256,7 @@ export class OutboxRelay {
       return true;
     } catch (error) {
       batch.lost = true;
-      this.#log?.warn('outbox.mark.failed', { ...nameOf(row), error: messageOf(error) });
+      this.#log.warn('outbox.mark.failed', { ...nameOf(row), error: messageOf(error) });
       return false;
     }
   }
@@ -265,7 +265,7 @@ export class OutboxRelay {
     try {
       await this.#onDead?.(event);
     } catch (error) {
-      this.#log?.error('outbox.on-dead.failed', { uuid: event.uuid, error: messageOf(error) });
+      this.#log.error('outbox.on-dead.failed', { uuid: event.uuid, error: messageOf(error) });
     }
   }
 
@@ -274,7 +274,7 @@ export class OutboxRelay {
     try {
       if (await this.#store.renew(batch.claimed.token, until)) batch.claimed.until = until;
     } catch (error) {
-      this.#log?.warn('outbox.renewal.failed', { error: messageOf(error) });
+      this.#log.warn('outbox.renewal.failed', { error: messageOf(error) });
     }
   }
 
@@ -282,7 +282,7 @@ export class OutboxRelay {
     try {
       await this.#store.release(batch.claimed.token);
     } catch (error) {
-      this.#log?.warn('outbox.release.failed', { error: messageOf(error) });
+      this.#log.warn('outbox.release.failed', { error: messageOf(error) });
     }
   }
 

@@ -2,7 +2,7 @@ import { SignedCaller, type SignedCallerOptions } from '../client/signed-call.js
 import { namingVariables, type Environment } from '../client/client-environment.js';
 import { InvalidOptionError, UnavailableError } from '../errors.js';
 import { httpTransport } from './http-transport.js';
-import { standardErrorLog, type HostLog } from './log.js';
+import { standardErrorLog, type SdkLog } from '../log.js';
 import type { Plugins, PluginSource } from './plugin.js';
 import { PluginRegistry } from './plugin-registry.js';
 import { RegistrationWatch } from './registration-watch.js';
@@ -20,7 +20,7 @@ export interface HostOptions {
   /** Most events at a time, 1 to 1000; 8 by default. The plugins of one event run one after another. */
   concurrency?: number | undefined;
   /** Where the host tells what it sees; by default warnings and errors go to standard error. */
-  log?: HostLog | undefined;
+  log?: SdkLog | undefined;
   /** How long `stop` waits for running plugins; 30000 by default. */
   graceMs?: number | undefined;
   /** How often the registrations are read; 5000 by default, 100 at least. */
@@ -53,7 +53,7 @@ export class EventListenerHost {
   readonly #transport: PluginTransport;
   readonly #concurrency: number;
   readonly #graceMs: number;
-  readonly #log: HostLog;
+  readonly #log: SdkLog;
   readonly #warned = new Set<string>();
   #state: HostStatus['state'] = 'new';
   #stopped: Promise<void> | null = null;

@@ -1,9 +1,9 @@
 export type { BusinessEvent } from '../business-event.js';
+export type { LogFields, SdkLog } from '../log.js';
 export { EventListenerHost } from './host.js';
 export type { EventListenerHostOptions, HostOptions, HostStatus } from './host.js';
 export { httpTransport } from './http-transport.js';
 export type { HttpTransportOptions } from './http-transport.js';
-export type { HostLog, LogFields } from './log.js';
 export type {
   IBusinessEventListener,
   PluginClass,

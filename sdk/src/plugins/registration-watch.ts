@@ -1,7 +1,7 @@
 import { delayBeforeRepeat, waitMs } from '../client/backoff.js';
 import type { SignedCaller } from '../client/signed-call.js';
 import { RefusedError, UnavailableError } from '../errors.js';
-import type { HostLog } from './log.js';
+import type { SdkLog } from '../log.js';
 import { hostRegistrationsIn, type Registrations, type RegistrationsView } from './registrations.js';
 import { sentenceOf } from './sentence.js';
 
@@ -12,7 +12,7 @@ const NOT_MODIFIED = 304;
 export class RegistrationWatch implements RegistrationsView {
   readonly #caller: SignedCaller;
   readonly #everyMs: number;
-  readonly #log: HostLog;
+  readonly #log: SdkLog;
   readonly #stopping = new AbortController();
   readonly #listening = new Set<(registrations: Registrations) => void>();
   #known: Registrations | null = null;
@@ -21,7 +21,7 @@ export class RegistrationWatch implements RegistrationsView {
   #watching: Promise<void> = Promise.resolve();
   #problem: string | null = null;
 
-  constructor(caller: SignedCaller, { everyMs, log }: { everyMs: number; log: HostLog }) {
+  constructor(caller: SignedCaller, { everyMs, log }: { everyMs: number; log: SdkLog }) {
     this.#caller = caller;
     this.#everyMs = everyMs;
     this.#log = log;

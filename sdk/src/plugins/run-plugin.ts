@@ -1,5 +1,5 @@
 import { payloadOf, type BusinessEvent } from '../business-event.js';
-import type { HostLog } from './log.js';
+import type { SdkLog } from '../log.js';
 import type { IBusinessEventListener, PluginContext } from './plugin.js';
 import type { PluginRegistry } from './plugin-registry.js';
 import { sentenceOf } from './sentence.js';
@@ -42,11 +42,11 @@ export interface PluginResult {
 /** Runs plugins, one attempt each; whatever they do becomes a result. */
 export class PluginRunner {
   readonly #plugins: PluginRegistry;
-  readonly #log: HostLog;
+  readonly #log: SdkLog;
   readonly #running = new Set<AbortController>();
   #interrupted = false;
 
-  constructor(plugins: PluginRegistry, log: HostLog) {
+  constructor(plugins: PluginRegistry, log: SdkLog) {
     this.#plugins = plugins;
     this.#log = log;
   }

@@ -1,7 +1,7 @@
 import { delayBeforeRepeat, waitMs } from '../client/backoff.js';
 import type { SignedCaller } from '../client/signed-call.js';
 import { RefusedError, UnavailableError } from '../errors.js';
-import type { HostLog } from './log.js';
+import type { SdkLog } from '../log.js';
 import type { ListenerResult } from './run-leased.js';
 import { sentenceOf } from './sentence.js';
 
@@ -28,7 +28,7 @@ const REPEAT = { maxAttempts: Infinity, retryDelayMs: 200, maxRetryDelayMs: 2_00
 /** Ends leases in batches, one call at a time, and repeats what the centre did not answer until the leases are over. */
 export class Settlements {
   readonly #caller: SignedCaller;
-  readonly #log: HostLog;
+  readonly #log: SdkLog;
   readonly #given = new AbortController();
   #waiting: Waiting[] = [];
   #isSending = false;
@@ -36,7 +36,7 @@ export class Settlements {
   #lost = 0;
   #problem: string | null = null;
 
-  constructor(caller: SignedCaller, log: HostLog) {
+  constructor(caller: SignedCaller, log: SdkLog) {
     this.#caller = caller;
     this.#log = log;
   }

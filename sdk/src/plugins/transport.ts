@@ -1,5 +1,5 @@
 import type { SignedCaller } from '../client/signed-call.js';
-import type { HostLog } from './log.js';
+import type { SdkLog } from '../log.js';
 import type { RegistrationsView } from './registrations.js';
 import type { PluginRunner } from './run-plugin.js';
 
@@ -37,5 +37,5 @@ export interface TransportHost {
   registrations: RegistrationsView;
   /** Most events at a time. */
   concurrency: number;
-  log: HostLog;
+  log: SdkLog;
 }

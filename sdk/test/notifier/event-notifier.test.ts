@@ -8,8 +8,8 @@ import {
   type EventNotifierOptions,
   type FailedNotification,
   type NotifierEvent,
-  type NotifierLogEntry,
 } from '../../src/notifier/index.js';
+import { LogRecord } from '../log-record.js';
 
 const FAST: EventNotifierOptions = { firstDelayMs: 10, maxDelayMs: 40 };
 
@@ -154,8 +154,8 @@ describe('a full queue', () => {
 describe('retrying', () => {
   it('tries the handler that failed again, with growing delays, and not the others', async () => {
     const [good, flaky] = [aRecorder(), aRecorder({ '1': 2 })];
-    const logged: NotifierLogEntry[] = [];
-    const notifier = new EventNotifier({ firstDelayMs: 40, maxDelayMs: 1000, log: (entry) => void logged.push(entry) })
+    const log = new LogRecord();
+    const notifier = new EventNotifier({ firstDelayMs: 40, maxDelayMs: 1000, log })
       .register('good', good.handler)
       .register('flaky', flaky.handler);
     await notifier.notify(anEvent('1'));
@@ -165,14 +165,11 @@ describe('retrying', () => {
     expect(third - second).toBeGreaterThanOrEqual(39);
     expect(good.calls).toHaveLength(1);
     await notifier.stop();
-    expect(logged.slice(0, 2)).toEqual(
+    expect(log.entries.slice(0, 2)).toEqual(
       [1, 2].map((attempt) => ({
+        level: 'warn',
         name: 'attempt.failed',
-        handler: 'flaky',
-        eventId: '1',
-        attempt,
-        error: '1 failed',
-        retryInMs: expect.any(Number),
+        fields: { handler: 'flaky', eventId: '1', attempt, error: '1 failed', retryInMs: expect.any(Number) },
       })),
     );
   });
@@ -201,8 +198,8 @@ describe('retrying', () => {
   });
 
   it('keeps so many failed ones, and logs which it forgets and what onFailed throws', async () => {
-    const logged: NotifierLogEntry[] = [];
-    const options = { maxAttempts: 1, maxFailed: 1, log: (entry: NotifierLogEntry) => void logged.push(entry) };
+    const log = new LogRecord();
+    const options = { maxAttempts: 1, maxFailed: 1, log };
     const fail = () => Promise.reject(new Error('no'));
     const notifier = new EventNotifier({ ...options, onFailed: fail }).register('bad', fail);
     for (const id of ['1', '2']) {
@@ -211,8 +208,9 @@ describe('retrying', () => {
     }
     await notifier.stop();
     expect(notifier.failed().map(({ event }) => event.id)).toEqual(['2']);
-    expect(logged).toContainEqual({ name: 'failed.forgotten', handler: 'bad', eventId: '1' });
-    expect(logged).toContainEqual({ name: 'on-failed.threw', handler: 'bad', eventId: '1', error: 'Error: no' });
+    expect(log.named('failed.forgotten')).toEqual([{ handler: 'bad', eventId: '1' }]);
+    expect(log.named('on-failed.threw')).toContainEqual({ handler: 'bad', eventId: '1', error: 'Error: no' });
+    expect(log.entries.filter(({ level }) => level === 'error').map(({ fields }) => fields['eventId'])).toContain('2');
   });
 
   it('counts an attempt that hangs as failed, and aborts it', async () => {

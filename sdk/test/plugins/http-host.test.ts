@@ -5,7 +5,8 @@ import type { EventListenerHost, EventListenerHostOptions } from '../../src/plug
 import { httpTransport } from '../../src/plugins/http-transport.js';
 import type { IBusinessEventListener, Plugins } from '../../src/plugins/plugin.js';
 import { FakeCentre, type Treatment } from './fake-centre.js';
-import { hostOf, LogRecord } from './hosts.js';
+import { LogRecord } from '../log-record.js';
+import { hostOf } from './hosts.js';
 
 /** A gate that plugins wait at. */
 function gate(): { opened: Promise<void>; open: () => void } {

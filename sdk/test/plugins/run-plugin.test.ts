@@ -3,7 +3,7 @@ import { InvalidOptionError } from '../../src/errors.js';
 import type { IBusinessEventListener, PluginContext, Plugins } from '../../src/plugins/plugin.js';
 import { PluginRegistry } from '../../src/plugins/plugin-registry.js';
 import { PluginRunner, type PluginCall } from '../../src/plugins/run-plugin.js';
-import { LogRecord } from './hosts.js';
+import { LogRecord } from '../log-record.js';
 
 const NAME = 'com.acme.Audit';
 const CALL: PluginCall = {
