@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors.js';
 import type { SdkLog } from '../log.js';
 import type { Outbox } from './outbox.js';
 import type { OutboxDatabase } from './recognize-database.js';
-import type { DeadEvent } from './relay-store.js';
+import type { DeadEvent } from './dead-events.js';
 import { RETRY_REFUSALS, type RetryRules } from './verdict.js';
 
 /** An event as the relay gives it to the client; absent fields are left out. */
@@ -92,5 +92,5 @@ export function settingsOf(options: OutboxRelayOptions): RelaySettings {
 /** @throws InvalidOptionError unless `value` is a whole number of the range. */
 export function whole(field: string, value: number, range: { least: number; most: number }): number {
   if (Number.isInteger(value) && value >= range.least && value <= range.most) return value;
-  throw new InvalidOptionError(field, `must be a whole number from ${range.least} to ${range.most}, found ${value}`);
+  throw new InvalidOptionError(field, `expected a whole number from ${range.least} to ${range.most}, found ${value}`);
 }
