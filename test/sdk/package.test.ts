@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -105,7 +105,7 @@ describe('the packed SDK in an empty project', () => {
 
 /** Every entry point that can be loaded without a peer dependency. */
 function entryPoints(): string[] {
-  const { name, exports } = require('../../sdk/package.json');
+  const { name, exports } = JSON.parse(readFileSync(join(ROOT, 'sdk', 'package.json'), 'utf8'));
   return Object.keys(exports)
     .filter((path) => path !== './package.json' && path !== './amqp')
     .map((path) => path.replace('.', name));
