@@ -1,14 +1,25 @@
 import { defineConfig } from 'tsdown';
+import type { UserConfig } from 'tsdown';
 
 const PARTS = ['plugins', 'amqp', 'outbox', 'inbox', 'handlers', 'notifier'];
+
+/**
+ * Of undici only the pool of HTTP/1.1 connections is bundled. It would pull in the implementation of `fetch` for request
+ * bodies that are streams, forms or blobs; this package sends texts.
+ */
+const POOL_ONLY = {
+  name: 'undici-pool-only',
+  load: (id: string) => (/[\\/]undici[\\/]lib[\\/]web[\\/]fetch[\\/]body\.js$/.test(id) ? 'module.exports = {}' : null),
+};
 
 const SHARED = {
   target: 'node18',
   platform: 'node',
   fixedExtension: false,
   logLevel: 'warn',
+  plugins: [POOL_ONLY],
   checks: { pluginTimings: false },
-} as const;
+} satisfies UserConfig;
 
 export default defineConfig([
   {

@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { decodeUrlValue } from './url-decoding.js';
 
 /** Digests that a node may sign with; `HmacMD5` is not offered. */
@@ -94,8 +95,8 @@ export function stringToSign(parts: SignedParts): string {
   );
 }
 
-/** HMAC of a text in lower-case hex. */
-export function digest(text: string, key: Uint8Array, algorithm: SignatureAlgorithm): string {
+/** HMAC of a text in lower-case hex. Who signs often saves half of it with a `KeyObject`, made once of the bytes. */
+export function digest(text: string, key: Uint8Array | KeyObject, algorithm: SignatureAlgorithm): string {
   return createHmac(DIGESTS[algorithm], key).update(text, 'utf8').digest('hex');
 }
 
@@ -118,6 +119,16 @@ export function parseQuery(raw: string): SignedQuery {
     values.set(piece.slice(0, equals), value ?? text);
   }
   return { values, malformed };
+}
+
+/**
+ * What `parseQuery` reads of a query that is written as name=`encodeURIComponent(value)`: an empty value vanishes.
+ * @param fields names that need no escape, each once.
+ */
+export function writtenQuery(fields: Iterable<FormField>): SignedQuery {
+  const values = new Map<string, string>();
+  for (const [name, value] of fields) if (value !== '') values.set(name, value);
+  return { values, malformed: false };
 }
 
 /**

@@ -85,7 +85,8 @@ export class EventCenterClient<Events extends object = EventMap> {
     const checked = checkSubmission(submission);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return { ...(await this.#post(checked, options.signal)), uuid: checked.uuid, attempts: attempt };
+        const { eventId, code } = await this.#post(checked, options.signal);
+        return { eventId, code, uuid: checked.uuid, attempts: attempt };
       } catch (error) {
         if (!(error instanceof UnavailableError)) throw error;
         if (!isRepeatable(error) || attempt === this.#rules.maxAttempts) throw afterAttempts(error, attempt);

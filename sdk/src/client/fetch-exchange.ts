@@ -1,6 +1,5 @@
 import type { HttpAnswer, HttpExchange, HttpRequest } from './http-exchange.js';
-import { ExchangeFailed } from './http-exchange.js';
-import { aborted, messageOf, timedOut } from './node-exchange.js';
+import { aborted, ExchangeFailed, messageOf, timedOut } from './http-exchange.js';
 
 /** Exchanges over a `fetch` that the application gives, such as one that goes through a proxy. */
 export class FetchExchange implements HttpExchange {

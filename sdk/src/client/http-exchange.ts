@@ -5,8 +5,6 @@ export interface HttpRequest {
   target: string;
   headers: Record<string, string>;
   body: string | null;
-  /** Bytes of the body. */
-  contentLength: number;
   /** Ends the exchange, reading of the answer included, after so many milliseconds. */
   timeoutMs: number;
   signal: AbortSignal | undefined;
@@ -14,9 +12,9 @@ export interface HttpRequest {
 
 /** An answer that came completely. Names of headers are in lower case. */
 export interface HttpAnswer {
-  status: number;
-  headers: Record<string, string>;
-  text: string;
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly text: string;
 }
 
 /** Carries requests to one origin over kept-alive connections. */
@@ -43,3 +41,21 @@ export class ExchangeFailed extends Error {
 
 /** The most of an answer that is read, in bytes. */
 export const LONGEST_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** An exchange that the caller ended. */
+export function aborted(signal: AbortSignal | undefined): ExchangeFailed {
+  return new ExchangeFailed('aborted', 'the call was aborted', signal?.reason);
+}
+
+/** An exchange that took too long. */
+export function timedOut(timeoutMs: number): ExchangeFailed {
+  return new ExchangeFailed('timeout', `no complete answer within ${String(timeoutMs)} ms`);
+}
+
+/** What an error says. Node reports several failed addresses as one error without a message. */
+export function messageOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return String(error);
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  if (typeof message === 'string' && message !== '') return message;
+  return typeof code === 'string' ? code : 'no connection';
+}

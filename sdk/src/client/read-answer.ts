@@ -4,11 +4,11 @@ import type { HttpAnswer } from './http-exchange.js';
 /** An answer of the centre that says yes. */
 export interface SignedAnswer {
   /** HTTP status. */
-  status: number;
+  readonly status: number;
   /** The members beside `status: 1` under `data`. */
-  data: Record<string, unknown>;
+  readonly data: Record<string, unknown>;
   /** By their names in lower case. */
-  headers: Record<string, string>;
+  readonly headers: Record<string, string>;
 }
 
 /** Statuses that say nothing about whether the call was processed, or that it was not and may be repeated. */
@@ -20,7 +20,8 @@ const UNAVAILABLE_STATUSES = new Set([429, 502, 503, 504]);
  * @throws RefusedError for a refusal by rule, also by something between here and the centre; UnavailableError for 429,
  *   5xx, and a success that is not the centre's.
  */
-export function readAnswer({ status, headers, text }: HttpAnswer, uuid: string | null): SignedAnswer {
+export function readAnswer(answer: HttpAnswer, uuid: string | null): SignedAnswer {
+  const { status, text } = answer;
   const data = dataOf(text);
   const message = textOf(data?.['message']) ?? textOf(data?.['msg']);
   const code = textOf(data?.['code']);
@@ -28,7 +29,7 @@ export function readAnswer({ status, headers, text }: HttpAnswer, uuid: string |
     throw new UnavailableError(message ?? `the centre's side answered HTTP ${String(status)}`, {
       status,
       uuid,
-      retryAfterMs: retryAfterMs(headers['retry-after'], Date.now()),
+      retryAfterMs: retryAfterMs(answer.headers['retry-after'], Date.now()),
       ...(code === null ? {} : { code }),
     });
   }
@@ -39,7 +40,24 @@ export function readAnswer({ status, headers, text }: HttpAnswer, uuid: string |
       eventId: textOf(data['eventId']),
     });
   }
-  return { status, data, headers };
+  return new Accepted(answer, data);
+}
+
+/** Reads the headers when they are asked for only. */
+class Accepted implements SignedAnswer {
+  readonly status: number;
+  readonly data: Record<string, unknown>;
+  readonly #answer: HttpAnswer;
+
+  constructor(answer: HttpAnswer, data: Record<string, unknown>) {
+    this.status = answer.status;
+    this.data = data;
+    this.#answer = answer;
+  }
+
+  get headers(): Record<string, string> {
+    return this.#answer.headers;
+  }
 }
 
 /** An answer without the centre's `data`: a proxy, a wrong address, a redirect. */

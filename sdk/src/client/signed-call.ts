@@ -1,12 +1,16 @@
+import { createSecretKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { InvalidOptionError, RefusedError, UnavailableError } from '../errors.js';
-import { decodeKey, signCall } from '../signature.js';
+import { decodeKey, digest, stringToSign, writtenQuery } from '../signature.js';
 import type { FormField, SignatureAlgorithm } from '../signature.js';
 import { FetchExchange } from './fetch-exchange.js';
 import { ExchangeFailed } from './http-exchange.js';
 import type { HttpAnswer, HttpExchange } from './http-exchange.js';
-import { NodeExchange } from './node-exchange.js';
+import { PoolExchange } from './pool-exchange.js';
 import { readAnswer } from './read-answer.js';
 import type { SignedAnswer } from './read-answer.js';
+import { formBody, jsonBody, queryText } from './signed-body.js';
+import type { SignedBody } from './signed-body.js';
 
 export type { SignedAnswer } from './read-answer.js';
 
@@ -24,7 +28,7 @@ export interface SignedCallerOptions {
   algorithm?: SignatureAlgorithm | undefined;
   /** Most milliseconds that one request may take, its answer included; 10000 by default. */
   timeoutMs?: number | undefined;
-  /** A `fetch` to use instead of kept-alive connections over `node:http`, for example one that knows a proxy. */
+  /** A `fetch` to use instead of the client's own kept-alive connections, for example one that knows a proxy. */
   fetch?: typeof fetch | undefined;
 }
 
@@ -41,7 +45,6 @@ export interface CallOptions {
 type Fields = Readonly<Record<string, string>>;
 
 const ALGORITHMS: readonly SignatureAlgorithm[] = ['HmacSHA1', 'HmacSHA256', 'HmacSHA384', 'HmacSHA512'];
-const FORM = 'application/x-www-form-urlencoded;charset=UTF-8';
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** The longest that a timer of node can wait. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
@@ -59,7 +62,7 @@ const CLOCK_RESOLUTION_MS = 1_000;
  */
 export class SignedCaller {
   readonly appId: string;
-  readonly #appKey: string;
+  readonly #key: KeyObject;
   readonly #algorithm: SignatureAlgorithm;
   readonly #timeoutMs: number;
   readonly #prefix: string;
@@ -72,36 +75,35 @@ export class SignedCaller {
     const { appId, appKey, algorithm = 'HmacSHA1', timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     const baseUrl = checkedBaseUrl(options.baseUrl);
     if (!isText(appId)) throw new InvalidOptionError('appId', 'required, the node code of this application');
-    if (!isText(appKey) || decodeKey(appKey) === null) {
+    const key = isText(appKey) ? decodeKey(appKey) : null;
+    if (key === null) {
       throw new InvalidOptionError('appKey', 'required, Base64 text that decodes to at least one byte');
     }
     if (!ALGORITHMS.includes(algorithm)) {
       throw new InvalidOptionError('algorithm', `expected one of ${ALGORITHMS.join(', ')}`);
     }
     this.appId = appId;
-    this.#appKey = appKey;
+    this.#key = createSecretKey(key);
     this.#algorithm = algorithm;
     this.#timeoutMs = checkedTimeout(timeoutMs);
     this.#prefix = `${withoutSlash(baseUrl.pathname)}${checkedContextPath(options.contextPath)}/eventmanager/`;
-    this.#http = options.fetch === undefined ? new NodeExchange(baseUrl) : new FetchExchange(baseUrl, options.fetch);
+    this.#http =
+      options.fetch === undefined ? new PoolExchange(baseUrl, timeoutMs) : new FetchExchange(baseUrl, options.fetch);
   }
 
   /** @param path behind `{context}/eventmanager/`, such as `eventinfo/index.do`. */
   get(path: string, query: Fields = {}, options: CallOptions = {}): Promise<SignedAnswer> {
-    return this.#call({ path, query: Object.entries(query), body: null, options });
+    return this.#call({ path, query: Object.entries(query), body: null, uuid: null, options });
   }
 
   /** @param path behind `{context}/eventmanager/`, such as `sendEventMsg.do`. */
   postForm(path: string, fields: Fields, options: CallOptions = {}): Promise<SignedAnswer> {
-    const entries = Object.entries(fields);
-    const body = { type: FORM, text: new URLSearchParams(entries).toString(), fields: entries };
-    return this.#call({ path, query: [], body, options });
+    return this.#call({ path, query: [], body: formBody(fields), uuid: fields['uuid'] ?? null, options });
   }
 
   /** Sends a flat JSON object whose values are texts, signed as if its members were fields of a form. */
   postJson(path: string, fields: Fields, options: CallOptions = {}): Promise<SignedAnswer> {
-    const body = { type: 'application/json', text: JSON.stringify(fields), fields: Object.entries(fields) };
-    return this.#call({ path, query: [], body, options });
+    return this.#call({ path, query: [], body: jsonBody(fields), uuid: fields['uuid'] ?? null, options });
   }
 
   /** Closes the kept-alive connections that are idle. The caller can still be used, and opens new ones. */
@@ -110,41 +112,36 @@ export class SignedCaller {
   }
 
   async #call(call: Call): Promise<SignedAnswer> {
-    const uuid = call.body?.fields.find(([name]) => name === 'uuid')?.[1] ?? null;
-    const answer = await this.#exchange(call, uuid);
+    const { uuid } = call;
+    const answer = await this.#exchange(call);
     try {
       return readAnswer(answer, uuid);
     } catch (error) {
       const isLate = error instanceof RefusedError && error.code === 'TIMESTAMP_EXPIRED';
       if (!isLate || !this.#learnClock(answer.headers['date'])) throw error;
-      return readAnswer(await this.#exchange(call, uuid), uuid);
+      return readAnswer(await this.#exchange(call), uuid);
     }
   }
 
-  async #exchange({ path, query, body, options }: Call, uuid: string | null): Promise<HttpAnswer> {
-    const ts = String(Date.now() + this.#clockOffsetMs);
-    const named = [['appId', this.appId] as const, ['ts', ts] as const, ...query];
-    const target = `${this.#prefix}${path}?${named.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
-    const contentLength = body === null ? 0 : Buffer.byteLength(body.text);
-    const sign = signCall({
-      url: target,
-      fields: body === null ? null : body.fields,
-      contentLength,
-      key: this.#appKey,
-      algorithm: this.#algorithm,
+  async #exchange({ path, query, body, uuid, options }: Call): Promise<HttpAnswer> {
+    const requestPath = this.#prefix + path;
+    const named: FormField[] = [['appId', this.appId], ['ts', String(Date.now() + this.#clockOffsetMs)], ...query];
+    const text = stringToSign({
+      path: requestPath,
+      query: writtenQuery(named),
+      contentLength: body === null ? 0 : body.contentLength,
+      form: body === null ? null : body.signed,
     });
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (body !== null) headers['content-type'] = body.type;
+    if (options.headers !== undefined) Object.assign(headers, options.headers);
+    headers['sign'] = digest(text, this.#key, this.#algorithm);
     try {
       return await this.#http.exchange({
         method: body === null ? 'GET' : 'POST',
-        target,
-        headers: {
-          accept: 'application/json',
-          ...(body === null ? {} : { 'content-type': body.type }),
-          ...options.headers,
-          sign,
-        },
+        target: `${requestPath}?${queryText(named)}`,
+        headers,
         body: body === null ? null : body.text,
-        contentLength,
         timeoutMs: options.timeoutMs === undefined ? this.#timeoutMs : checkedTimeout(options.timeoutMs),
         signal: options.signal,
       });
@@ -167,7 +164,9 @@ export class SignedCaller {
 interface Call {
   path: string;
   query: readonly FormField[];
-  body: { type: string; text: string; fields: FormField[] } | null;
+  body: SignedBody | null;
+  /** The field of that name. */
+  uuid: string | null;
   options: CallOptions;
 }
 
