@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { defineConfig } from 'tsdown';
 import type { UserConfig } from 'tsdown';
 
@@ -30,6 +31,7 @@ export default defineConfig([
     },
     format: ['esm', 'cjs'],
     dts: true,
+    copy: [{ from: createRequire(import.meta.url).resolve('undici/LICENSE'), to: 'dist', rename: 'undici-LICENSE' }],
   },
   { ...SHARED, entry: { cli: 'src/cli.ts' }, format: ['esm'], dts: false, clean: false },
 ]);
