@@ -92,7 +92,7 @@ function textOf(value: unknown): string | null {
 }
 
 /** `Retry-After` (RFC 9110, section 10.2.3) in milliseconds from `now`; null when it is absent or unreadable. */
-export function retryAfterMs(header: string | undefined, now: number): number | null {
+function retryAfterMs(header: string | undefined, now: number): number | null {
   if (header === undefined) return null;
   if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;
   const at = Date.parse(header);

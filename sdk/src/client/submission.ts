@@ -120,7 +120,7 @@ function isLongerThan(text: string, length: number): boolean {
  * The text of a payload: a text as it is, everything else as JSON.
  * @throws InvalidOptionError at `userObject` for what JSON cannot say.
  */
-export function userObjectText(value: unknown): string {
+function userObjectText(value: unknown): string {
   if (typeof value === 'string') return wellFormed('userObject', value);
   if (typeof value === 'number' && !Number.isFinite(value)) throw noJson(String(value));
   let text: unknown;
