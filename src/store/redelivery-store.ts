@@ -66,7 +66,7 @@ export class SqlRedeliveryStore implements RedeliveryStore {
         AND EXISTS (SELECT 1 FROM pub_event e WHERE e.event_id = d.event_id)
         AND NOT EXISTS (
           SELECT 1 FROM pub_event_lease l
-          WHERE l.event_id = d.event_id AND l.node_code = d.node_code AND l.state IN ('leased', 'released'))
+          WHERE l.event_id = d.event_id AND l.node_code = d.node_code AND l.state IN ('leased', 'released', 'over'))
       ORDER BY d.expected_at, d.event_id LIMIT ?`;
     const parameters = [nodeCode, before, before, before, limit];
     const rows = await this.#database.run((manager) => rowsOf<{ event_id: Buffer }>(manager, sql, parameters));

@@ -24,6 +24,8 @@ function aLease(more: Partial<Lease> = {}): Lease {
     message: { event, chain: null, claimSteps: false },
     messageId: 'm',
     listenerIds: ['L1'],
+    lastAttempts: ['L1'],
+    onExhausted: 'continue',
     successor: aChain({ nodeCode: 'N', generation: 1, sequence: 1, listenerId: 'L1', attempt: 1 }),
     ...more,
   };
@@ -190,6 +192,23 @@ describeEachDatabase('leases', (create) => {
     expect(await swept()).toEqual([]);
     await ended(UNTIL);
     expect(await swept()).toHaveLength(1);
+  });
+
+  it('keep their chains from the sweeper while what came of them is on its way to the journal', async () => {
+    const recorded = recordedEvent({ acceptedAt: 10 }, [owedListener('N', 1)]);
+    await new SqlJournalStore({ database }).record({ events: [recorded], outcomes: [] });
+    const store = new SqlRedeliveryStore({ database });
+    const swept = async () =>
+      (await store.overdueChains('N', Date.now() + 60_000, 100)).some(
+        ({ eventId }) => eventId === recorded.event.eventId,
+      );
+    const settled = aLease({ message: { event: recorded.event, chain: null, claimSteps: false } });
+    await leases.keep([settled]);
+    await leases.take(asked(settled), TIME);
+    await leases.remove([settled.leaseId], 600);
+    expect(await swept()).toBe(false);
+    await ended(600 + HOUR_MS);
+    expect(await swept()).toBe(true);
   });
 });
 

@@ -22,6 +22,12 @@ import type { ClaimStore, ListenerAnswer, ListenerCaller, Settlement } from '../
 import type { RegistrySnapshot, RegistryView } from '../registry/registry.js';
 import { RunOutcomes, type RunOutcomesDeps } from './run-outcomes.js';
 
+/** What a run goes by: its links in order, and its node. */
+export interface RunRegistrations {
+  links: ChainLink[];
+  node: Node | null;
+}
+
 export interface ChainRunDeps extends RunOutcomesDeps {
   /** The kind of listeners whose queues are served. */
   kind: ListenerKind;
@@ -38,6 +44,8 @@ export interface ChainRunDeps extends RunOutcomesDeps {
   /** Disables a listener that answered `410 Gone`. */
   disableListener(listenerId: string): Promise<void>;
   delaysOf(snapshot: RegistrySnapshot): Delays;
+  /** Gives what to go by instead of what is registered now, where a call was made under what was registered before. */
+  asCalled?: ((now: RunRegistrations) => RunRegistrations) | undefined;
   /** True when a listener is not to be called in this run: what is left of the chain is handed on. */
   mustHandOn(listener: Listener): boolean;
   /** True once the messages in hand were given back: others act for them from then on. */
@@ -77,8 +85,9 @@ export class ChainRun {
     this.#subject = subject;
     this.#outcomes = new RunOutcomes(deps, subject);
     this.#snapshot = snapshot;
-    this.#node = snapshot.node(subject.position.nodeCode);
-    this.#chain = beginChain(subject.position, this.#links(snapshot), this.#node);
+    const { links, node } = this.#registrations(snapshot);
+    this.#node = node;
+    this.#chain = beginChain(subject.position, links, node);
     this.#claimDue = subject.claimSteps;
   }
 
@@ -106,14 +115,18 @@ export class ChainRun {
     if (current.version <= this.#snapshot.version) return;
     const { position } = this.#subject;
     this.#snapshot = current;
-    this.#node = current.node(position.nodeCode);
-    const { links, onExhausted } = beginChain(position, this.#links(current), this.#node);
+    const registered = this.#registrations(current);
+    this.#node = registered.node;
+    const { links, onExhausted } = beginChain(position, registered.links, registered.node);
     this.#chain = { ...this.#chain, links, onExhausted };
   }
 
-  #links(snapshot: RegistrySnapshot): ChainLink[] {
+  #registrations(snapshot: RegistrySnapshot): RunRegistrations {
     const { event, position } = this.#subject;
-    return chainLinks(snapshot, event, { position, kind: this.#deps.kind });
+    const { kind, asCalled } = this.#deps;
+    const links = chainLinks(snapshot, event, { position, kind });
+    const now = { links, node: snapshot.node(position.nodeCode) };
+    return asCalled === undefined ? now : asCalled(now);
   }
 
   /** False when another message acts for this chain. Without the store the call is made: repeating beats losing. */

@@ -245,6 +245,8 @@ export class LeaseDesk {
       message,
       messageId,
       listenerIds: offer.listeners.map(({ listener }) => listener.id),
+      lastAttempts: offer.listeners.flatMap(({ listener, lastAttempt }) => (lastAttempt ? listener.id : [])),
+      onExhausted: offer.onExhausted,
       successor: offer.successor,
     };
     return { item, lease, offer };

@@ -4,8 +4,10 @@ import { CallGate } from '../delivering/call-gate.js';
 import { ChainRun, type ChainRunDeps } from '../delivering/chain-run.js';
 import { firstPosition } from '../delivering/chain.js';
 import { CircuitBreaker } from '../delivering/circuit-breaker.js';
+import { asLeased } from './as-leased.js';
 import { reportedCaller, type LeaseReport } from './lease-report.js';
-import type { EventMessage } from '../model.js';
+import { EventCenterError } from '../errors.js';
+import type { DeliveryState, EventMessage } from '../model.js';
 import { OutcomeBatches } from '../delivering/outcome-batches.js';
 import type { Broker, Claim, Clock, Lease, ListenerCaller, Log, Metrics, ParkedStore, Settlement } from '../ports.js';
 import type { RegistrySnapshot, RegistryView } from '../registry/registry.js';
@@ -68,20 +70,31 @@ export class LeaseSettler {
    * Draws the consequences of a report; `ack` when all of them are safe, `requeue` when the report had none.
    * @throws UNAVAILABLE when one of them found no safe place in time.
    */
-  settle(lease: Lease, claim: Claim, report: LeaseReport): Promise<Settlement> {
+  async settle(lease: Lease, claim: Claim, report: LeaseReport): Promise<Settlement> {
     const told = new Set(report.results.map(({ listenerId }) => listenerId));
-    return this.#run(
-      { ...lease, claim },
-      { caller: reportedCaller(report, lease, this.#deps.clock), mustHandOn: ({ id }) => !told.has(id) },
+    const end = await this.#run(
+      { ...lease, claim: withoutOverruled(claim, report) },
+      {
+        caller: reportedCaller(report, lease, this.#deps.clock),
+        mustHandOn: ({ id }) => !told.has(id),
+        asCalled: asLeased(lease, told),
+      },
     );
+    if (end === null)
+      throw new EventCenterError('UNAVAILABLE', 'too many reports wait for the broker, repeat this one');
+    return end;
   }
 
   /** Decides what needs no call: listeners that were disabled, deleted or stopped. As `settle`. */
-  conclude(claimed: ClaimedMessage): Promise<Settlement> {
-    return this.#run(claimed, { caller: nobody, mustHandOn: () => true });
+  async conclude(claimed: ClaimedMessage): Promise<Settlement> {
+    return (await this.#run(claimed, { caller: nobody, mustHandOn: () => true })) ?? 'requeue';
   }
 
-  async #run(of: ClaimedMessage, how: Pick<ChainRunDeps, 'caller' | 'mustHandOn'>): Promise<Settlement> {
+  /** Null when no place to run it became free in time. */
+  async #run(
+    of: ClaimedMessage,
+    how: Pick<ChainRunDeps, 'caller' | 'mustHandOn' | 'asCalled'>,
+  ): Promise<Settlement | null> {
     const { clock, registry } = this.#deps;
     const { message, messageId, claim } = of;
     const { event } = message;
@@ -89,7 +102,7 @@ export class LeaseSettler {
     const receivedAt = clock.now();
     const giveUpAt = receivedAt + SETTLE_WITHIN_MS;
     const snapshot = await registry.atLeast(event.registryVersion);
-    if (!(await this.#runs.enter(giveUpAt))) return 'requeue';
+    if (!(await this.#runs.enter(giveUpAt))) return null;
     try {
       const run = new ChainRun(
         { ...this.#runDeps(), ...how, claims: { claim: () => Promise.resolve(claim) } },
@@ -102,7 +115,7 @@ export class LeaseSettler {
     }
   }
 
-  #runDeps(): Omit<ChainRunDeps, 'caller' | 'claims' | 'mustHandOn'> {
+  #runDeps(): Omit<ChainRunDeps, 'caller' | 'claims' | 'mustHandOn' | 'asCalled'> {
     const { registry, clock, log, metrics } = this.#deps;
     return {
       ...{ kind: 'plugin', registry, clock, log, metrics },
@@ -118,6 +131,15 @@ export class LeaseSettler {
   #gate(): CallGate {
     return new CallGate(this.#deps.clock, { concurrency: 1, ratePerSecond: null });
   }
+}
+
+/** A delivery that was cancelled while its plugin ran counts as succeeded when that was a success. */
+function withoutOverruled(claim: Claim, { results }: LeaseReport): Claim {
+  if (claim.result !== 'granted') return claim;
+  const succeeded = new Set(results.flatMap(({ listenerId, success }) => (success ? listenerId : [])));
+  const isOverruled = ([listenerId, state]: [string, DeliveryState]): boolean =>
+    state === 'cancelled' && succeeded.has(listenerId);
+  return { ...claim, settled: new Map([...claim.settled].filter((entry) => !isOverruled(entry))) };
 }
 
 const nobody: ListenerCaller = {

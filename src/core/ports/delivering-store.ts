@@ -1,4 +1,4 @@
-import type { ChainPosition, DeliveryState, EventMessage, Outcome } from '../model.js';
+import type { ChainPosition, DeliveryState, EventMessage, Node, Outcome } from '../model.js';
 import type { NodeQueue } from './broker.js';
 
 /** A message that asks whether it may act for (event, node). */
@@ -39,6 +39,10 @@ export interface Lease {
   messageId: string;
   /** The listeners that were named to the process, in the order in which it runs them. */
   listenerIds: string[];
+  /** Of these, the ones of which it was told that a failure is for good. */
+  lastAttempts: string[];
+  /** What it was told to do after such a failure. */
+  onExhausted: Node['onExhausted'];
   /** Where the chain goes on when the lease ends without a report. */
   successor: ChainPosition;
 }
