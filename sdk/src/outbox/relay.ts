@@ -110,7 +110,7 @@ export class OutboxRelay {
   }> {
     const limit = whole('limit', page.limit ?? 50, { least: 1, most: MAX_PAGE });
     const cursor = page.cursor ?? '0';
-    if (!/^\d{1,19}$/.test(cursor)) throw new InvalidOptionError('cursor', 'must be a nextCursor');
+    if (!/^\d{1,19}$/.test(cursor)) throw new InvalidOptionError('cursor', 'expected a nextCursor');
     const found = await this.#deadEvents.list(limit + 1, cursor);
     const items = found.slice(0, limit);
     return {
