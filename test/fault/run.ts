@@ -9,6 +9,7 @@ import { databaseStopped } from './scenarios/database-stopped.js';
 import { ordered } from './scenarios/ordered.js';
 import { pluginHostKilled } from './scenarios/plugin-host-killed.js';
 import { registryChanged } from './scenarios/registry-changed.js';
+import { relayKilled } from './scenarios/relay-killed.js';
 import { workerKilled } from './scenarios/worker-killed.js';
 import { Setting } from './setting.js';
 
@@ -23,6 +24,7 @@ const SCENARIOS: Record<string, (setting: Setting, report: RunReport) => Promise
   'broker-stopped': brokerStopped,
   'database-stopped': databaseStopped,
   'registry-changed': registryChanged,
+  'relay-killed': relayKilled,
   'plugin-host-killed': (setting, report) => pluginHostKilled(setting, report, { transport: transportNamed() }),
 };
 
