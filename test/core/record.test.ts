@@ -96,6 +96,23 @@ describe('the recorder', () => {
     await until('both are acked', () => queues.journal.acked.length + queues.outcomes.acked.length === 2);
   });
 
+  it('refuses outcomes of a listener that is of another node', async () => {
+    await start();
+    const event = freshEvent();
+    const stranger = registry.add(aListener('M', TYPE));
+    queues.outcomes.put([
+      outcomeOf(event, { ...owed, nodeCode: 'M', listenerId: stranger.id }, { state: 'succeeded' }),
+      outcomeOf(event, { ...owed, nodeCode: 'M' }, { state: 'succeeded' }),
+    ]);
+    const unknown = outcomeOf(event, { ...owed, listenerId: event.eventId }, { state: 'succeeded' });
+    queues.outcomes.put([unknown]);
+    await until('the other is recorded', () => store.committed.length === 1);
+    expect(store.committed[0]!.outcomes).toEqual([unknown]);
+    expect(queues.outcomes.dead.map(({ reason }) => reason)).toEqual([
+      `expected listeners of the node that is reported for, found ${owed.listenerId} for M`,
+    ]);
+  });
+
   it('lets what failed be announced after the commit and before the ack, but not what was refused', async () => {
     const event = freshEvent();
     const [failed, refused] = [1, 2].map(() => outcomeOf(event, owed, { state: 'failed' }));

@@ -3,6 +3,7 @@ import { hasCode } from '../errors.js';
 import { Intake } from './intake.js';
 import { batchOf, HeldMessage, JournalHand, type HeldEvent } from './journal-hand.js';
 import type { EventMessage, Outcome } from '../model.js';
+import { misplacedIn } from './outcome-place.js';
 import { Periodic, sleep, type Sleep, type TaskResult } from '../periodic.js';
 import type { Broker, Clock, JournalStore, Log, Metrics, Received, RecordedEvent, Settlement } from '../ports.js';
 import { listRefused } from './refused-entries.js';
@@ -163,6 +164,8 @@ export class Recorder {
 
   #takeOutcomes(received: Received<Outcome[]>): Promise<Settlement> {
     if (received.message.length === 0) return Promise.resolve('ack');
+    const misplaced = misplacedIn(received.message, this.#deps.registry.current());
+    if (misplaced !== null) return Promise.resolve({ dead: misplaced });
     const byEvent = new Map<string, Outcome[]>();
     for (const outcome of received.message) {
       const known = byEvent.get(outcome.eventId);
