@@ -5,26 +5,49 @@ import type { IdempotencyRow } from './access-tables.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
 import { RefusedRowError } from './database-errors.js';
-import { deleteOldest, execute, rowsOf } from './sql.js';
+import { SharedWrites } from './shared-writes.js';
+import { deleteOldest, execute, insertRows, placeholders, rowsOf } from './sql.js';
 
 type BeginEntry = Parameters<IdempotencyStore['begin']>[1];
 type StoredKey = Pick<IdempotencyRow, 'state' | 'started_at' | 'expires_at'> & { event_id: Buffer; body_hash: Buffer };
 
+interface NewKey {
+  hash: Buffer;
+  key: IdempotencyKey;
+  entry: BeginEntry;
+}
+
+/** Keys of one statement at most, and statements on their way at a time: two, so that one is read while one is written. */
+const SHARED = { most: 200, atATime: 2 };
+
 /** How often a key may vanish (expiry, clearing up) between being there and being looked at. */
 const MOST_TRIES = 5;
 
-/** Idempotency keys. A key that nobody used yet costs one statement; the database's unique key decides who is first. */
+/**
+ * Idempotency keys. A key that nobody used yet costs a part of two statements, which calls that come at the same time
+ * share; the database's unique key decides who is first.
+ */
 export class SqlIdempotencyStore implements IdempotencyStore {
   readonly #database: Database;
+  readonly #begun: SharedWrites<NewKey>;
+  readonly #done: SharedWrites<Buffer>;
 
-  constructor(deps: { database: Database }) {
-    this.#database = deps.database;
+  constructor({ database }: { database: Database }) {
+    this.#database = database;
+    this.#begun = new SharedWrites({
+      ...SHARED,
+      write: (keys) => database.run((manager) => insertKeys(manager, keys)),
+    });
+    this.#done = new SharedWrites({
+      ...SHARED,
+      write: (hashes) => database.run((manager) => markDone(manager, hashes)),
+    });
   }
 
   async begin(key: IdempotencyKey, entry: BeginEntry): Promise<KeyState> {
     for (let tries = 1; ; tries += 1) {
       try {
-        await this.#database.run((manager) => insertKey(manager, key, entry));
+        await this.#begun.add({ hash: hashOf(key), key, entry });
         return { state: 'new' };
       } catch (error) {
         if (!(error instanceof RefusedRowError) || error.reason !== 'duplicate') throw error;
@@ -35,10 +58,8 @@ export class SqlIdempotencyStore implements IdempotencyStore {
     }
   }
 
-  async done(key: IdempotencyKey): Promise<void> {
-    await this.#database.run((manager) =>
-      execute(manager, `UPDATE pub_event_idempotency SET state = 'done' WHERE key_hash = ?`, [hashOf(key)]),
-    );
+  done(key: IdempotencyKey): Promise<void> {
+    return this.#done.add(hashOf(key));
   }
 
   async free(key: IdempotencyKey): Promise<void> {
@@ -89,13 +110,22 @@ function stateOf(stored: StoredKey, entry: BeginEntry): KeyState {
   }
 }
 
-async function insertKey(manager: EntityManager, key: IdempotencyKey, entry: BeginEntry): Promise<void> {
-  await execute(
-    manager,
-    `INSERT INTO pub_event_idempotency (key_hash, app_id, idempotency_key, event_id, body_hash, state, started_at, expires_at) ` +
-      `VALUES (?, ?, ?, ?, ?, 'pending', ?, ?)`,
-    [hashOf(key), key.appId, key.key, uuidToBytes(entry.eventId), entry.bodyHash, entry.now, entry.now + entry.ttlMs],
-  );
+const COLUMNS = 'key_hash app_id idempotency_key event_id body_hash state started_at expires_at'.split(' ');
+
+function insertKeys(manager: EntityManager, keys: NewKey[]): Promise<void> {
+  const rows = keys
+    .sort((a, b) => a.hash.compare(b.hash))
+    .map(({ hash, key, entry }) => [
+      ...[hash, key.appId, key.key, uuidToBytes(entry.eventId), entry.bodyHash, 'pending'],
+      ...[entry.now, entry.now + entry.ttlMs],
+    ]);
+  return insertRows(manager, { table: 'pub_event_idempotency', columns: COLUMNS, rows, onDuplicate: 'error' });
+}
+
+async function markDone(manager: EntityManager, hashes: Buffer[]): Promise<void> {
+  const keys = hashes.sort((a, b) => a.compare(b));
+  const sql = `UPDATE pub_event_idempotency SET state = 'done' WHERE key_hash IN (${placeholders(keys.length)})`;
+  await execute(manager, sql, keys);
 }
 
 function hashOf(key: IdempotencyKey): Buffer {

@@ -49,6 +49,19 @@ describeEachDatabase('the idempotency store', (create) => {
     }
   });
 
+  it('tells each of many keys that begin and end at once what became of it', async () => {
+    const keys = Array.from({ length: 300 }, (_, n) => ({ appId: 'A', key: `many-${n}` }));
+    const used = keys.filter((_, n) => n % 50 === 7);
+    await Promise.all(used.map((of) => store.begin(of, entry)));
+    const states = await Promise.all(keys.map((of) => store.begin(of, { ...entry, now: 1_100 })));
+    keys.forEach((of, n) => {
+      expect([of, states[n]]).toEqual([of, { state: used.includes(of) ? 'in-progress' : 'new' }]);
+    });
+    await Promise.all(keys.map((of) => store.done(of)));
+    const repeated = await Promise.all(keys.map((of) => store.begin(of, { ...entry, now: 1_200 })));
+    expect(countStates(repeated)).toEqual({ done: 300 });
+  });
+
   it('gives a freed or crashed key to exactly one of many, as again', async () => {
     await store.begin(key, entry);
     await store.free(key);
