@@ -11,7 +11,7 @@ class Statements {
     return new Promise((resolve, reject) => {
       this.#ends.push((error) => {
         if (error === undefined) resolve();
-        else reject(error as Error);
+        else reject(error);
       });
     });
   };
