@@ -7,7 +7,7 @@ import { createLog } from './log.js';
 import { Parts, type Centre } from './compose/parts.js';
 import { DATABASE_WAIT_MS, databaseOf, openSurroundings } from './compose/surroundings.js';
 import { startDelivering } from './compose/delivering.js';
-import { answering, leaseDeskOf } from './compose/answering.js';
+import { answering, leaseDeskOf, startEmptying } from './compose/answering.js';
 
 export type { Centre } from './compose/parts.js';
 
@@ -57,6 +57,7 @@ async function start(config: Config, parts: Parts, { print, ending }: Beginning)
   while (!ending.aborted && !(broker.status().ready && registry.loaded)) await sleep(READY_LOOK_MS, ending);
   if (ending.aborted) return;
   delivering?.startBackground();
+  if (desk !== null) startEmptying({ desk, broker, registry, log: parts.log }, parts);
   print(`event-center ready ${url}`);
   if (config.role !== 'worker') await printHowToGoOn(config, access, { url, print, log: parts.log });
 }

@@ -1,6 +1,7 @@
 import { Acceptor } from '../core/accepting/accept.js';
 import { DeliveryDesk } from '../core/redelivering/delivery-admin.js';
 import { LeaseDesk } from '../core/leasing/lease-desk.js';
+import { RetiredQueues, type RetiredQueuesDeps } from '../core/leasing/retired-queues.js';
 import { readinessOf } from '../core/readiness.js';
 import { createHealthApp, createManagementApp } from '../http/management/app.js';
 import { actorOf } from '../http/management/authenticate.js';
@@ -32,6 +33,11 @@ export function leaseDeskOf({ config, log, metrics, database, broker, registry, 
     desk.onSnapshot();
   });
   return desk;
+}
+
+/** Empties what nobody asks the desk for any more, until the parts are stopped. */
+export function startEmptying(deps: RetiredQueuesDeps, parts: Parts): void {
+  parts.add('retired-queues', new RetiredQueues(deps), (part) => part.stop()).start();
 }
 
 /** What the HTTP server answers: everything, or health only without a desk, in the role `worker`. */

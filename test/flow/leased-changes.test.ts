@@ -89,6 +89,16 @@ describe.each(SURROUNDINGS)('what changes while an event is leased, on %s', (kin
     expect(await flow.deliveryIn(eventId, plugins[0]!, 'succeeded')).toMatchObject({ reason: null });
   });
 
+  it('closes what is left for plugins whose process nobody runs any more', async () => {
+    const { caller, node, plugins, eventId, lease } = await leased();
+    expect(await caller.release([lease.leaseId])).toEqual(['OK']);
+    for (const { id } of plugins) await flow.client.must('DELETE', `/listeners/${id}`);
+    await flow.client.must('DELETE', `/nodes/${node.appId}`);
+    for (const plugin of plugins) {
+      expect(await flow.deliveryIn(eventId, plugin, 'cancelled')).toMatchObject({ reason: 'listener-deleted' });
+    }
+  });
+
   it('lets a listener end that was deleted while its event was leased', async () => {
     const { caller, plugins, eventId, lease } = await leased();
     for (const { id } of plugins) await flow.client.must('DELETE', `/listeners/${id}`);
