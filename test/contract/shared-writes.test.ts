@@ -4,7 +4,7 @@ import { SharedWrites } from '../../src/store/shared-writes.js';
 /** Statements that are ended by hand, one after another. */
 class Statements {
   readonly begun: string[][] = [];
-  readonly #ends: ((error?: unknown) => void)[] = [];
+  readonly #ends: ((error?: Error) => void)[] = [];
 
   write = (items: string[]): Promise<void> => {
     this.begun.push(items);
@@ -16,7 +16,7 @@ class Statements {
     });
   };
 
-  async end(error?: unknown): Promise<void> {
+  async end(error?: Error): Promise<void> {
     this.#ends.shift()?.(error);
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -115,13 +115,15 @@ export class SqlInbox implements Inbox {
   }
 
   /**
-   * Forgets what was acted on before a time; call it now and then. Keep at least as long as the centre may repeat: the
+   * Forgets what was acted on before a time, and what a process that died began before it; call it now and then. Keep at least as long as the centre may repeat: the
    * listener's whole retry schedule.
    */
   async forgetBefore(time: Date | number): Promise<void> {
     const before = time instanceof Date ? time.getTime() : time;
     if (!Number.isInteger(before)) throw new InvalidOptionError('time', 'expected a date, or ms since the epoch');
     await this.#own.run(`DELETE FROM ${this.#table} WHERE done_at < ?`, [before]);
+    const died = `done_at IS NULL AND claimed_until < ? AND claimed_until < ${this.#words.nowMs}`;
+    await this.#own.run(`DELETE FROM ${this.#table} WHERE ${died}`, [before]);
   }
 
   async #claim(key: CheckedKey, token: string): Promise<Found> {

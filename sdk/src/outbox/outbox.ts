@@ -132,7 +132,8 @@ function rowOf(event: StoredEvent, now: number): SqlValue[] {
     event.traceparent,
     'pending',
     0,
-    now,
+    // At once by every relay's clock, whatever the writer's says.
+    0,
     0,
     now,
   ];

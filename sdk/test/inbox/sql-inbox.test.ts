@@ -253,6 +253,24 @@ describe.each(SETTINGS)('an inbox over %s', (_name, open) => {
     await inboxes[0].forgetBefore(Date.now() + 60_000);
     expect(await inboxes[0].run({ eventId: 'old' }, nothing)).toBe('done');
   });
+
+  it('forgets what a process that died began, and not what one is acting on', async () => {
+    const [executor] = setting.executors;
+    await executor.query(
+      'INSERT INTO event_center_inbox (event_id, listener_id, claim_token, claimed_until) ' +
+        `VALUES ('left', '', 'token', 1000)`,
+    );
+    let acted = 0;
+    await inboxes[0].run({ eventId: 'under-way' }, async () => {
+      acted += 1;
+      await inboxes[1].forgetBefore(Date.now() + 3_600_000);
+      expect(await inboxes[1].run({ eventId: 'under-way' }, nothing)).toBe('busy');
+    });
+    expect(acted).toBe(1);
+    const answer = (await executor.query('SELECT event_id FROM event_center_inbox')) as any[];
+    const rows = Array.isArray(answer[0]) ? answer[0] : answer;
+    expect(rows.map((row: { event_id: string }) => row.event_id)).toEqual(['under-way']);
+  });
 });
 
 describe('what an inbox says to Postgres', () => {

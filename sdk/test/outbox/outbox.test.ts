@@ -36,6 +36,13 @@ describeEachOutbox((create) => {
     ]);
   });
 
+  it('is sent at once though the clock of who wrote it is ahead', async () => {
+    const ahead = new Outbox({ dialect: fixture.outbox.dialect, clock: { now: () => fixture.clock.now() + 600_000 } });
+    await fixture.inTransaction((executor) => ahead.add(executor, { sourceId: 'shop', eventType: 'ORDER' }));
+    expect(await relay.runOnce()).toMatchObject({ claimed: 1 });
+    expect(centre.sends).toHaveLength(1);
+  });
+
   it('sends nothing of a transaction that was rolled back', async () => {
     const order = fixture.inTransaction(async (executor) => {
       await executor.query('INSERT INTO orders (id) VALUES (?)', ['A2']);
