@@ -69,6 +69,8 @@ export class Connections {
   #consuming: { session: Session; channels: RpcChannels } | null = null;
   #blocked = false;
   #repairing: Promise<void> | null = null;
+  /** Something was found missing and is not declared again yet. */
+  #broken = false;
   #repairTimer: NodeJS.Timeout | null = null;
 
   constructor(options: RabbitmqBrokerOptions) {
@@ -99,6 +101,7 @@ export class Connections {
       log,
       metrics,
       onTopologyBroken: () => {
+        this.#broken = true;
         this.repairSoon();
       },
       onSetAside: () => {
@@ -192,6 +195,8 @@ export class Connections {
     if (!this.#readiness.safe) {
       throw new EventCenterError('UNAVAILABLE', `the broker is not ready: ${this.status().problem ?? 'not started'}`);
     }
+    // An exchange is back before its bindings are: in between it would confirm what reaches only some of its queues.
+    if (this.#broken) throw new EventCenterError('UNAVAILABLE', 'queues and exchanges are being declared again');
     await this.#publisher.publish(destination, wire, options);
   }
 
@@ -228,6 +233,7 @@ export class Connections {
       subscription.attach(session),
     );
     this.#readiness.probeSoon();
+    if (this.#broken) this.repairSoon();
   }
 
   #consumeDown(): void {
@@ -283,13 +289,17 @@ export class Connections {
     try {
       if (this.#consuming === null) return;
       const { created } = await this.upkeep.repair();
+      this.#broken = false;
       this.#readiness.declared(created);
       this.#readiness.probeSoon();
       await pause(REPAIR_PAUSE_MS, this.#stopping.signal);
     } catch (error) {
       this.#options.log.warn('broker.repair.failed', { error: messageOf(error) });
+      await pause(REPAIR_PAUSE_MS, this.#stopping.signal);
     } finally {
       this.#repairing = null;
+      // Found missing again since, or not repaired; without a connection everything is declared when it comes back.
+      if (this.#broken && this.#consuming !== null && !this.#stopping.signal.aborted) this.repairSoon();
     }
   }
 }
