@@ -198,7 +198,8 @@ describe.each(SURROUNDINGS)('leasing on %s', (kind) => {
     const states = await Promise.all(
       eventIds.map(async (eventId) => (await flow.settled(eventId)).deliveries.map((one: any) => one.state)),
     );
-    expect(states.flat().sort()).toEqual(['cancelled', 'cancelled', 'skipped', 'skipped', 'skipped', 'succeeded']);
+    // What was run while it was leased has succeeded, also where its listener was disabled meanwhile.
+    expect(states.flat().sort()).toEqual(['cancelled', 'cancelled', 'skipped', 'skipped', 'succeeded', 'succeeded']);
   });
 
   it('answers those who wait when it stops, and settles after a restart what was leased before', async () => {

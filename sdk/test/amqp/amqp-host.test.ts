@@ -197,7 +197,9 @@ describeHere('a plugin host over AMQP, as a user with the rights of a node', () 
     await centre.plugin('one').declare();
     const host = await centre.host({ 'app.one': plugin('one') });
     centre.refusal = 'UNKNOWN_APP';
-    await until('the host knows', () => host.status().problem?.includes('shuts the node out, whose events wait: it is disabled'));
+    await until('the host knows', () =>
+      host.status().problem?.includes('shuts the node out, whose events wait: it is disabled'),
+    );
     const [eventId] = await centre.publish();
     await until('the event waits', async () => (await centre.broker.depth(centre.queue)) === 1);
     expect(calls).toEqual([]);
