@@ -19,8 +19,8 @@ const ENVIRONMENT_ALIASES: Record<string, string> = {
   'delivery.retryDelaysMs': 'EVENT_CENTER_RETRY_DELAYS_MS',
 };
 
-/** Variables of the tests and benchmarks, which are no options and no mistakes either. */
-const OTHER_VARIABLES = /^EVENT_CENTER_(TEST|BENCH)_/;
+/** Variables of the tests and benchmarks, and of the SDK in the same shell: no options, and no mistakes either. */
+const OTHER_VARIABLES = /^EVENT_CENTER_((TEST|BENCH)_.*|URL|APP_ID|APP_KEY|CONTEXT_PATH|ALGORITHM|TOKEN)$/;
 
 const NO_SUCH_OPTION = 'there is no such option';
 

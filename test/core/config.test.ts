@@ -130,6 +130,11 @@ describe('reading the configuration', () => {
     expect(error.message).toContain(message);
   });
 
+  it('leaves the variables of the SDK to the applications in the same shell', () => {
+    const ofTheSdk = { EVENT_CENTER_URL: 'http://127.0.0.1:8080', EVENT_CENTER_APP_ID: 'A', EVENT_CENTER_APP_KEY: 'k' };
+    expect(loadConfig(ofTheSdk)).toEqual(loadConfig({}));
+  });
+
   it('names everything that is wrong at once, and never the value of a secret', () => {
     const error = refusal({
       EVENT_CENTER_PORT: 'x',

@@ -25,7 +25,7 @@ export function isRepeatable({ status, code }: UnavailableError): boolean {
  * @param attempt the one that failed, 1-based.
  */
 export function delayBeforeRepeat(attempt: number, rules: RepeatRules, retryAfterMs: number | null): number {
-  const most = Math.min(rules.maxRetryDelayMs, rules.retryDelayMs * 2 ** (attempt - 1));
+  const most = Math.min(rules.maxRetryDelayMs, rules.retryDelayMs * 2 ** Math.min(attempt - 1, 31));
   const asked = Math.min(rules.maxRetryDelayMs, retryAfterMs ?? 0);
   return Math.ceil(asked + Math.random() * most);
 }

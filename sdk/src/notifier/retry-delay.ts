@@ -8,6 +8,7 @@ export function retryDelayMs(
   { firstDelayMs, maxDelayMs }: { firstDelayMs: number; maxDelayMs: number },
   random = Math.random(),
 ): number {
-  const fullMs = Math.min(maxDelayMs, firstDelayMs * 2 ** (failures - 1));
+  // 31 doublings take 1 ms beyond every delay; without an end, 0 times infinity would be no number.
+  const fullMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 31));
   return Math.round(fullMs * (0.5 + random / 2));
 }

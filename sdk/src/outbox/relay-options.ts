@@ -23,7 +23,8 @@ export interface RelayedEvent {
  * `RefusedError` or `InvalidOptionError` is a refusal with its `code`; every other one means that nobody knows.
  */
 export interface OutboxClient {
-  send(event: RelayedEvent): Promise<{ eventId?: string | null } | undefined>;
+  /** Takes a `RelayedEvent`; a client whose payloads are typed fits too, because its types end where the table begins. */
+  send(event: never): Promise<{ eventId?: string | null } | undefined>;
 }
 
 export interface OutboxRelayOptions {

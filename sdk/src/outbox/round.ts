@@ -86,7 +86,7 @@ class Round {
   async #sendRow(row: SqlRow): Promise<boolean> {
     let eventId: string | null;
     try {
-      eventId = (await this.#parts.client.send(relayedEvent(row)))?.eventId ?? null;
+      eventId = (await this.#parts.client.send(relayedEvent(row) as never))?.eventId ?? null;
     } catch (error) {
       await this.#mark(row, () => this.#failed(row, error));
       return false;

@@ -43,7 +43,7 @@ export function verdictOn(error: unknown, attempts: number, rules: RetryRules): 
 
 /** firstDelayMs, doubled after each try, up to maxDelayMs. */
 function delayAfter(attempts: number, rules: Pick<RetryRules, 'firstDelayMs' | 'maxDelayMs'>): number {
-  return Math.min(rules.firstDelayMs * 2 ** (attempts - 1), rules.maxDelayMs);
+  return Math.min(rules.firstDelayMs * 2 ** Math.min(attempts - 1, 31), rules.maxDelayMs);
 }
 
 interface Described {

@@ -1,6 +1,7 @@
 import type { Pool } from 'mysql2/promise';
 import { until } from '../../../test/support/until.js';
 import { RefusedError, UnavailableError } from '../../src/errors.js';
+import { EventCenterClient } from '../../src/index.js';
 import { OutboxRelay, type DeadEvent, type OutboxRelayOptions } from '../../src/outbox/index.js';
 import {
   addOrder,
@@ -37,6 +38,16 @@ describeEachOutbox((create) => {
   afterEach(async () => {
     await Promise.all(relays.map((relay) => relay.stop()));
     await fixture.close();
+  });
+
+  it('sends by a client whose payloads are typed, and says what it could not', async () => {
+    await begin();
+    const options = { baseUrl: 'http://127.0.0.1:1', appId: 'A', appKey: 'a2V5', maxAttempts: 1 };
+    const client = new EventCenterClient<{ 'shop/ORDER': { id: number } }>(options);
+    await addOrder(fixture, { order: 'A1', aggregate: 'order:A1' });
+    const relay = new OutboxRelay({ outbox: fixture.outbox, database: fixture.database, client });
+    relays.push(relay);
+    expect(await relay.runOnce()).toMatchObject({ claimed: 1, published: 0 });
   });
 
   it('shares the work of two relays: each event once, each aggregate in order', async () => {
