@@ -1,3 +1,4 @@
+import { doubledDelayMs } from '../doubled-delay.js';
 import type { UnavailableError } from '../errors.js';
 
 /** How often and after what time a call is repeated. */
@@ -25,7 +26,7 @@ export function isRepeatable({ status, code }: UnavailableError): boolean {
  * @param attempt the one that failed, 1-based.
  */
 export function delayBeforeRepeat(attempt: number, rules: RepeatRules, retryAfterMs: number | null): number {
-  const most = Math.min(rules.maxRetryDelayMs, rules.retryDelayMs * 2 ** Math.min(attempt - 1, 31));
+  const most = doubledDelayMs(attempt, rules.retryDelayMs, rules.maxRetryDelayMs);
   const asked = Math.min(rules.maxRetryDelayMs, retryAfterMs ?? 0);
   return Math.ceil(asked + Math.random() * most);
 }

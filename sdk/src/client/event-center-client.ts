@@ -1,5 +1,6 @@
 import { EventCenterClientError, InvalidOptionError, UnavailableError } from '../errors.js';
 import type { EventMap } from '../event-map.js';
+import { messageOf } from '../message-of.js';
 import { delayBeforeRepeat, isRepeatable, waitMs } from './backoff.js';
 import type { RepeatRules } from './backoff.js';
 import { callerOptionsFromEnv, namingVariables } from './client-environment.js';
@@ -153,7 +154,7 @@ export class EventCenterClient<Events extends object = EventMap> {
       return { ok: true, ...(await this.send(submission, options)) };
     } catch (error) {
       if (error instanceof EventCenterClientError) return { ok: false, error };
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       return { ok: false, error: new EventCenterClientError('INTERNAL', message, { cause: error }) };
     }
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { InvalidOptionError } from '../errors.js';
 import type { EventKey, EventMap, EventTypeOf, SourceIdOf } from '../event-map.js';
+import { messageOf } from '../message-of.js';
 
 /** What is said of an event beside its type and payload. */
 export interface SubmissionDetails {
@@ -127,10 +128,7 @@ function userObjectText(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    throw new InvalidOptionError(
-      'userObject',
-      `cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new InvalidOptionError('userObject', `cannot be written as JSON: ${messageOf(error)}`);
   }
   if (typeof text !== 'string') throw noJson(typeof value);
   return text;

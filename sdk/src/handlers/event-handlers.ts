@@ -1,5 +1,6 @@
 import type { BusinessEvent } from '../business-event.js';
 import { EventCenterClientError, InvalidOptionError } from '../errors.js';
+import { messageOf } from '../message-of.js';
 import { DeadEventError } from './dead-event-error.js';
 import type { DeadEvent, DeadEventStore } from './dead-event-store.js';
 import { MemoryDeadEventStore } from './memory-dead-event-store.js';
@@ -217,7 +218,7 @@ function attempt<T>(read: () => T): { done: true; value: T } | { done: false; re
   try {
     return { done: true, value: read() };
   } catch (error) {
-    return { done: false, reason: error instanceof Error ? error.message : String(error) };
+    return { done: false, reason: messageOf(error) };
   }
 }
 

@@ -1,3 +1,5 @@
+import { messageOf } from '../message-of.js';
+
 /** A schema of any library that keeps to the Standard Schema interface, version 1: zod, valibot, arktype and others. */
 export interface StandardSchema<Output = unknown> {
   readonly '~standard': {
@@ -49,7 +51,7 @@ export async function readPayload<T>(schema: PayloadSchema<T>, payload: unknown)
   try {
     return { readable: true, payload: schema(payload) };
   } catch (error) {
-    return { readable: false, reason: error instanceof Error ? error.message : String(error) };
+    return { readable: false, reason: messageOf(error) };
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../message-of.js';
 import { attemptWithin } from './attempt.js';
 import type {
   FailedNotification,
@@ -176,8 +177,4 @@ export class HandlerLane<Event extends NotifierEvent> {
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,11 +1,12 @@
 import { InvalidOptionError } from '../errors.js';
 import { noLog } from '../log.js';
+import { messageOf } from '../message-of.js';
 import { Claims } from './claims.js';
 import { DeadEvents, type DeadEvent, type DeadFilter } from './dead-events.js';
 import { recognizeDatabase } from './recognize-database.js';
 import { settingsOf, whole, type OutboxClient, type OutboxRelayOptions } from './relay-options.js';
 import { RelayStore, type OutboxStats } from './relay-store.js';
-import { messageOf, runRound, type RelayRound, type RoundParts } from './round.js';
+import { runRound, type RelayRound, type RoundParts } from './round.js';
 
 const MAX_PAUSE_MS = 10_000;
 const REMOVE_EVERY_MS = 60_000;

@@ -1,5 +1,6 @@
 import type { SdkLog } from '../log.js';
 import type { SqlRow } from '../sql/answer.js';
+import { messageOf } from '../message-of.js';
 import type { Run } from './claim.js';
 import type { Claimed, Claims } from './claims.js';
 import { deadEventOf, type DeadEvent } from './dead-events.js';
@@ -168,9 +169,4 @@ function relayedEvent(row: SqlRow): RelayedEvent {
 
 function nameOf(row: SqlRow): Record<string, unknown> {
   return { uuid: row['uuid'], sourceId: row['source_id'], eventType: row['event_type'] };
-}
-
-/** What an error says. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

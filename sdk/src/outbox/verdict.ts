@@ -1,3 +1,5 @@
+import { doubledDelayMs } from '../doubled-delay.js';
+
 /** What becomes of an event that could not be sent. */
 export type Verdict =
   { state: 'pending'; code: string; reason: string; delayMs: number } | { state: 'dead'; code: string; reason: string };
@@ -38,12 +40,12 @@ export function verdictOn(error: unknown, attempts: number, rules: RetryRules): 
   if (refused) return { state: 'dead', code, reason };
   if (attempts >= rules.maxAttempts) return { state: 'dead', code, reason };
   const asked = Math.min(retryAfterMs, rules.maxDelayMs);
-  return { state: 'pending', code, reason, delayMs: Math.max(asked, delayAfter(attempts, rules)) };
-}
-
-/** firstDelayMs, doubled after each try, up to maxDelayMs. */
-function delayAfter(attempts: number, rules: Pick<RetryRules, 'firstDelayMs' | 'maxDelayMs'>): number {
-  return Math.min(rules.firstDelayMs * 2 ** Math.min(attempts - 1, 31), rules.maxDelayMs);
+  return {
+    state: 'pending',
+    code,
+    reason,
+    delayMs: Math.max(asked, doubledDelayMs(attempts, rules.firstDelayMs, rules.maxDelayMs)),
+  };
 }
 
 interface Described {

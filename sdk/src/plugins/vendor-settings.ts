@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { callerOptionsFromEnv, processEnvironment, type Environment } from '../client/client-environment.js';
 import { InvalidOptionError } from '../errors.js';
+import { messageOf } from '../message-of.js';
 
 /**
  * Settings by the names of the vendor's `eventConfig.properties`. What is not listed, such as `mq.address` and the pool
@@ -91,7 +92,7 @@ function readSettings(file: string): Record<string, string> {
   try {
     return parseProperties(readFileSync(file, 'utf8'));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw new InvalidOptionError(SETTINGS_FILE_VARIABLE, `expected the path of a readable file: ${why}`);
   }
 }
