@@ -1,17 +1,24 @@
 import { connect } from 'amqplib';
 import mysql from 'mysql2/promise';
+import { startRabbitMqCluster, type OwnCluster, type OwnNode } from '../../scripts/own-cluster.mjs';
 import { startMariaDb, startRabbitMq, type OwnBroker, type OwnService } from '../../scripts/own-services.mjs';
+import { tcpProxy } from '../support/tcp-proxy.js';
 
-export type { OwnBroker, OwnService };
+export type { OwnBroker, OwnCluster, OwnNode, OwnService };
 
 /** RabbitMQ of a run's own. */
 export function startOwnBroker(): Promise<OwnBroker> {
-  return startRabbitMq({
-    answers: async (url) => {
-      const connection = await connect(url, { timeout: 2_000 });
-      await connection.close();
-    },
-  });
+  return startRabbitMq({ answers: takesConnections });
+}
+
+/** Three nodes of RabbitMQ of a run's own, joined; the network between them is in the run's hands. */
+export function startOwnCluster(): Promise<OwnCluster> {
+  return startRabbitMqCluster({ answers: takesConnections, link: ({ from, to }) => tcpProxy(to, from) });
+}
+
+async function takesConnections(url: string): Promise<void> {
+  const connection = await connect(url, { timeout: 2_000 });
+  await connection.close();
 }
 
 /** MariaDB of a run's own, with an empty database. */

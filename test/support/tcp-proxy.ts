@@ -19,7 +19,11 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
-export async function tcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+/** @param listen where it listens; a free port of the loopback address by default. */
+export async function tcpProxy(
+  target: { host: string; port: number },
+  listen: { host: string; port: number } = { host: '127.0.0.1', port: 0 },
+): Promise<TcpProxy> {
   const pairs = new Set<[Socket, Socket]>();
   let refusing = false;
   let frozen = false;
@@ -53,7 +57,7 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
       far.destroy();
     }
   };
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(listen.port, listen.host, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => taken,
