@@ -2,7 +2,7 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { Log } from '../core/ports.js';
 import { createDataSource } from './data-source.js';
 import { toStoreError, unavailable } from './database-errors.js';
-import { openSession } from './session.js';
+import { dropIdleConnections, openSession } from './session.js';
 import { withinTime } from './time-limit.js';
 
 const FIRST_DELAY_MS = 100;
@@ -122,6 +122,9 @@ async function probe(dataSource: DataSource): Promise<void> {
   const session = await openSession(dataSource, PROBE_TIMEOUT_MS);
   try {
     await session.probe();
+  } catch (error) {
+    dropIdleConnections(dataSource);
+    throw error;
   } finally {
     await session.close(null);
   }

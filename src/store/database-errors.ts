@@ -47,6 +47,8 @@ const MYSQL_KINDS = new Map<number, FailureKind>([
   ...kind('duplicate', [1062, 1169, 1586]),
   // NULL, out of range, truncated, wrong string or number, too long for the column or for a packet
   ...kind('value', [1048, 1118, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1690, 3140, 3988]),
+  // a trigger's SIGNAL, a CHECK constraint (MySQL, MariaDB): rules of those who run the database
+  ...kind('value', [1644, 3819, 4025]),
 ]);
 
 /**

@@ -58,7 +58,8 @@ export class Database {
 
   /**
    * Runs `work` in a transaction (READ COMMITTED on MySQL, one writer at a time on SQLite), commits, and gives its
-   * result; a throw rolls back. Repeated from the start on deadlock, lock time-out and a busy SQLite file.
+   * result; a throw rolls back. Repeated from the start on deadlock, lock time-out and a busy SQLite file, as long as
+   * `queryTimeoutMs` is not over.
    */
   transaction<T>(work: Work<T>): Promise<T> {
     return this.#perform((session) => session.transaction(work));
@@ -107,6 +108,7 @@ export class Database {
   }
 
   async #repeat<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const repeatUntil = Date.now() + this.#options.queryTimeoutMs;
     for (let tries = 1; ; tries += 1) {
       try {
         return await this.#once(work);
@@ -117,7 +119,8 @@ export class Database {
           this.#keeper.suspect();
           throw toStoreError(error);
         }
-        if (failure !== 'repeat' || tries >= MOST_TRIES) throw this.#failed(toStoreError(error));
+        if (failure !== 'repeat' || tries >= MOST_TRIES || Date.now() >= repeatUntil)
+          throw this.#failed(toStoreError(error));
         await pause(Math.random() * Math.min(5 * 2 ** tries, LONGEST_PAUSE_MS));
       }
     }

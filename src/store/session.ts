@@ -7,13 +7,16 @@ export type Work<T> = (manager: EntityManager) => Promise<T>;
 
 /** The part of a mysql2 pool connection that is used here. */
 interface PoolConnection {
-  on(event: 'error', listener: () => void): unknown;
+  on(event: 'error' | 'end', listener: () => void): unknown;
   destroy(): void;
   stream: { destroy(): void };
 }
 
 /** Connections that already have our session settings. */
 const prepared = new WeakSet<object>();
+
+/** Connections of each pool that no session has at the moment. */
+const idle = new WeakMap<DataSource, Set<PoolConnection>>();
 
 /** The longest statement that each server takes, in bytes. */
 const packetLimits = new WeakMap<DataSource, number>();
@@ -24,6 +27,16 @@ export function packetLimitOf(dataSource: DataSource): number {
 }
 
 /**
+ * Drops the connections that nobody uses: after one of them was found silent the others are likely to be so too, and
+ * would cost a time-out each. What comes next connects anew.
+ */
+export function dropIdleConnections(dataSource: DataSource): void {
+  const connections = idle.get(dataSource) ?? [];
+  idle.delete(dataSource);
+  for (const connection of connections) drop(connection);
+}
+
+/**
  * One connection for one piece of work.
  * @throws UNAVAILABLE when the pool has none to give within `timeoutMs`.
  */
@@ -31,10 +44,12 @@ export async function openSession(dataSource: DataSource, timeoutMs: number): Pr
   const runner = dataSource.createQueryRunner();
   if (dataSource.options.type === 'better-sqlite3') return new Session({ runner, connection: null, timeoutMs });
   const connection = await acquire(runner, timeoutMs);
+  idleOf(dataSource).delete(connection);
   const session = new Session({ runner, connection, timeoutMs });
   if (!prepared.has(connection)) {
     // The pool listens for the first error only; another one would end the process.
-    connection.on('error', () => undefined);
+    connection.on('error', () => idleOf(dataSource).delete(connection));
+    connection.on('end', () => idleOf(dataSource).delete(connection));
     try {
       await prepare(runner, timeoutMs);
     } catch (error) {
@@ -86,10 +101,10 @@ export class Session {
   /** Gives the connection back, or drops it when its state is not known: what comes next would wait behind it. */
   async close(failure: unknown): Promise<void> {
     if (this.#connection !== null && (this.#broken || (failure !== null && classifyFailure(failure) === 'lost'))) {
-      this.#connection.destroy();
-      this.#connection.stream.destroy();
+      drop(this.#connection);
       return;
     }
+    if (this.#connection !== null) idleOf(this.#runner.dataSource).add(this.#connection);
     await this.#runner.release();
   }
 
@@ -128,6 +143,18 @@ export class Session {
   }
 }
 
+function idleOf(dataSource: DataSource): Set<PoolConnection> {
+  let connections = idle.get(dataSource);
+  if (connections === undefined) idle.set(dataSource, (connections = new Set()));
+  return connections;
+}
+
+/** Without waiting for the server, which may be silent. */
+function drop(connection: PoolConnection): void {
+  connection.destroy();
+  connection.stream.destroy();
+}
+
 async function acquire(runner: QueryRunner, timeoutMs: number): Promise<PoolConnection> {
   const connecting = runner.connect() as Promise<PoolConnection>;
   try {
@@ -141,12 +168,13 @@ async function acquire(runner: QueryRunner, timeoutMs: number): Promise<PoolConn
 
 /**
  * Does not depend on the server's defaults: rows are refused rather than cut, quoting is what mysql2 escapes for, and
- * a lock time-out comes before ours, so that it can be repeated and leaves no statement behind.
+ * a lock time-out, of a row or of a whole table (a day by default), comes before ours, so that it can be repeated and
+ * leaves no statement behind.
  */
 async function prepare(runner: QueryRunner, timeoutMs: number): Promise<void> {
   const lockWaitSeconds = Math.max(1, Math.floor(timeoutMs / 2_000));
   await runner.query(
-    `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${lockWaitSeconds}`,
+    `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${lockWaitSeconds}, lock_wait_timeout = ${lockWaitSeconds}`,
   );
   await runner.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
   const [limit] = (await runner.query('SELECT @@max_allowed_packet AS bytes')) as { bytes: number }[];

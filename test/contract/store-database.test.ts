@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createConnection } from 'mysql2/promise';
 import { hasCode } from '../../src/core/errors.js';
 import type { Database } from '../../src/store/database.js';
 import { RefusedRowError } from '../../src/store/database-errors.js';
@@ -239,6 +240,67 @@ describeMysql('a MariaDB that goes away', () => {
     } finally {
       await proxy.cut();
     }
+  });
+
+  it('is back soon when all idle connections are silent and new ones are not', async () => {
+    const proxy = new CuttableProxy(new URL(test.url));
+    const url = new URL(test.url);
+    url.host = `127.0.0.1:${await proxy.open()}`;
+    const database = test.open({ url: url.href, poolSize: 10, queryTimeoutMs: 500 });
+    try {
+      await Promise.all(
+        Array.from({ length: 10 }, () => database.run((manager) => rowsOf(manager, 'SELECT SLEEP(0.2)'))),
+      );
+      proxy.freeze();
+      proxy.thaw();
+      await expect(one(database)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await until('the database answers again', () => one(database), 8_000);
+    } finally {
+      await proxy.cut();
+    }
+  });
+
+  it('lets nothing wait for the lock of another session longer than a query may take, and leaves nothing waiting', async () => {
+    const database = test.open({ queryTimeoutMs: 2_000 });
+    await database.run((manager) => execute(manager, NUMBERS));
+    await insert(database, 'error', [[1, 'a', 0]]);
+    const session = await createConnection(test.url);
+    try {
+      for (const lock of [
+        ['LOCK TABLES numbers WRITE'],
+        ['START TRANSACTION', 'SELECT * FROM numbers WHERE id = 1 FOR UPDATE'],
+      ]) {
+        for (const statement of lock) await session.query(statement);
+        const started = Date.now();
+        const writing = database.transaction((manager) => execute(manager, "UPDATE numbers SET text = 'b'"));
+        await expect(writing).rejects.toThrow(/ER_LOCK_WAIT_TIMEOUT/);
+        expect(Date.now() - started).toBeLessThan(4_500);
+        expect(database.status()).toMatchObject({ ready: false });
+        await session.query('UNLOCK TABLES');
+        await session.query('ROLLBACK');
+        expect(await numbersOf(database)).toEqual([{ id: 1, text: 'a', newness: 0 }]);
+      }
+    } finally {
+      await session.end();
+    }
+  });
+
+  it.each([
+    [
+      'a trigger',
+      "CREATE TRIGGER one_refused BEFORE INSERT ON numbers FOR EACH ROW IF NEW.id = 13 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF",
+    ],
+    ['a CHECK constraint', 'ALTER TABLE numbers ADD CONSTRAINT one_refused CHECK (id <> 13)'],
+  ])('tells a row that %s refuses from a statement that is wrong', async (_name, rule) => {
+    const database = test.open();
+    await database.run((manager) => execute(manager, NUMBERS));
+    await database.run((manager) => execute(manager, rule));
+    await expect(insert(database, 'error', [[13, 'a', 0]])).rejects.toMatchObject({
+      code: 'INVALID_PARAM',
+      reason: 'value',
+    });
+    await insert(database, 'error', [[14, 'a', 0]]);
+    expect(await numbersOf(database)).toHaveLength(1);
   });
 
   it('refuses a row that fits into no packet, and keeps the connection', async () => {
