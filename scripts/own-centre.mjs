@@ -33,6 +33,7 @@ async function startOwnCentre() {
       EVENT_CENTER_DATA_DIR: dataDir,
       EVENT_CENTER_ADMIN_TOKEN: token,
       EVENT_CENTER_LOG_LEVEL: 'warn',
+      EVENT_CENTER_CALLBACK_ADDRESSES: 'development',
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

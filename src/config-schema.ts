@@ -58,6 +58,19 @@ const names = z.union(
   NAMES_RULE,
 );
 
+const NETWORKS_RULE = 'expected networks such as 10.1.0.0/16, 10.2.3.4 or fd12::/48, separated by commas';
+const network = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], NETWORKS_RULE);
+const networks = z.union(
+  [
+    z.array(network),
+    z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(network)),
+  ],
+  NETWORKS_RULE,
+);
+
 /** What `masterKey` must look like. */
 export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make one with: openssl rand -hex 32';
 
@@ -137,6 +150,14 @@ export const configSchema = z.strictObject({
       breakerProbeMs: whole(10, 3_600_000).default(5_000),
       maxBufferedBytes: whole(1024 * 1024).default(64 * 1024 * 1024),
       maxHoldMs: whole(1_000, 1_500_000).default(600_000),
+    })
+    .prefault({}),
+  callback: z
+    .strictObject({
+      /** Which addresses listeners may have, apart from the networks below; null follows NODE_ENV. */
+      addresses: z.enum(['development', 'production']).nullable().default(null),
+      allowedNetworks: networks.default([]),
+      deniedNetworks: networks.default([]),
     })
     .prefault({}),
   journal: z

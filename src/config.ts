@@ -8,7 +8,10 @@ import { ruleOfIssue } from './core/registry/schema-issue.js';
 type ParsedConfig = z.infer<typeof configSchema>;
 
 /** The configuration after defaults that depend on other options are filled in. */
-export type Config = ParsedConfig & { database: { url: string; autoMigrate: boolean } };
+export type Config = ParsedConfig & {
+  database: { url: string; autoMigrate: boolean };
+  callback: { addresses: 'development' | 'production' };
+};
 
 /** Environment variables whose names do not follow from the option's path (protocol page, section 6). */
 const ENVIRONMENT_ALIASES: Record<string, string> = {
@@ -71,7 +74,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, file?: 
   const fields = parsed.success ? [] : parsed.error.issues.flatMap(fieldsOf);
   for (const name of unknown) fields.push({ path: name, message: NO_SUCH_OPTION });
   if (!parsed.success || fields.length > 0) throw invalidConfig(fields);
-  return complete(parsed.data);
+  return complete(parsed.data, environment['NODE_ENV']);
 }
 
 function fieldsOf(issue: z.core.$ZodIssue): FieldError[] {
@@ -85,7 +88,7 @@ function namedWithVariable(issuePath: readonly PropertyKey[]): string {
   return option === undefined ? issuePath.join('.') || 'file' : `${option} (${environmentName(option)})`;
 }
 
-function complete(parsed: ParsedConfig): Config {
+function complete(parsed: ParsedConfig, nodeEnvironment: string | undefined): Config {
   const url = parsed.database.url ?? `sqlite:${parsed.dataDir}/event-center.sqlite`;
   const embedded = parsed.broker.url === 'embedded:';
   const sqlite = url.startsWith('sqlite:');
@@ -100,7 +103,12 @@ function complete(parsed: ParsedConfig): Config {
   if (parsed.masterKey === null && !(embedded && sqlite)) {
     throw invalidConfig([{ path: 'masterKey (EVENT_CENTER_MASTER_KEY)', message: MASTER_KEY_RULE }]);
   }
-  return { ...parsed, database: { ...parsed.database, url, autoMigrate: parsed.database.autoMigrate ?? sqlite } };
+  const addresses = parsed.callback.addresses ?? (nodeEnvironment === 'production' ? 'production' : 'development');
+  return {
+    ...parsed,
+    database: { ...parsed.database, url, autoMigrate: parsed.database.autoMigrate ?? sqlite },
+    callback: { ...parsed.callback, addresses },
+  };
 }
 
 function invalidConfig(fields: FieldError[]): EventCenterError {

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { AddressRefused } from './address-guard.js';
 
 /** A request that is ready to be sent. */
 export interface ExchangeRequest {
@@ -12,7 +13,10 @@ export interface ExchangeRequest {
   timeoutMs: number;
 }
 
-/** An answer with the first 64 KiB of its body at most; or why there is none. */
+/**
+ * An answer with the first 64 KiB of its body at most; or why there is none: `not-sent` when the address may not be
+ * called, `incomplete` for all else.
+ */
 export type ExchangeResult =
   | {
       kind: 'complete';
@@ -21,7 +25,8 @@ export type ExchangeResult =
       retryAfter: string | null;
       body: Buffer;
     }
-  | { kind: 'incomplete'; status: number | null; error: string };
+  | { kind: 'incomplete'; status: number | null; error: string }
+  | { kind: 'not-sent'; error: string };
 
 /** The most that is read of an answer's body (protocol page, section 3). */
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -111,7 +116,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.send();
       return;
     }
-    this.#fail(describe(error));
+    if (error instanceof AddressRefused) this.#end({ kind: 'not-sent', error: error.message });
+    else this.#fail(describe(error));
   }
 
   /**

@@ -13,19 +13,31 @@ const KEPT_BYTES = 4096;
 /**
  * The success rule of the `iuap` format (protocol page, section 3; seed 003): HTTP 2xx with JSON whose `success` is `true`
  * or the text `true` in any case, at top level or, when there is none, under `data`. Anything else is a refusal. Takes
- * any bytes and never throws.
+ * any bytes and never throws. A call that was not sent is a refusal too: it says nothing about whether the peer is there.
  */
 export function judgeAnswer(result: ExchangeResult, now: number): Judgement {
   if (result.kind === 'incomplete') {
     const { status, error } = result;
     return { kind: 'unreachable', status, error, response: null, retryAfterMs: null };
   }
+  if (result.kind === 'not-sent') return notSent(result.error);
   const { status, body, contentType } = result;
   const text = decode(body, contentType);
   const error = refusal(status, text);
   const response = body.length === 0 ? null : body.length <= KEPT_BYTES ? text : beginning(body, contentType);
   if (error === null) return { kind: 'success', status, error, response, retryAfterMs: null };
   return { kind: 'refused', status, error, response, retryAfterMs: retryAfterMs(result.retryAfter, now) };
+}
+
+/** A call that this process did not send, for a reason that it knows. */
+export function notSent(reason: string): Judgement {
+  return {
+    kind: 'refused',
+    status: null,
+    error: `the call was not sent: ${reason}`,
+    response: null,
+    retryAfterMs: null,
+  };
 }
 
 /** Why an answer is not a success, or null when it is one. */

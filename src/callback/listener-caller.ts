@@ -2,15 +2,21 @@ import { Agent } from 'undici';
 import type { Listener } from '../core/model.js';
 import type { Clock, ListenerAnswer, ListenerCall, ListenerCaller } from '../core/ports.js';
 import { isUnreadable } from '../core/registry/unreadable-secret.js';
+import { guardedConnector, type Resolve } from './address-guard.js';
+import type { AddressPolicy } from './address-policy.js';
 import { exchange } from './exchange.js';
 import { isSendable } from './header-text.js';
 import { iuapCall } from './iuap-format.js';
-import { judgeAnswer } from './judge-answer.js';
+import { judgeAnswer, notSent } from './judge-answer.js';
 
 export interface ListenerCallerOptions {
   clock: Clock;
   /** `User-Agent` of every call, such as `event-center/1.0.0`. */
   userAgent: string;
+  /** Which addresses are called. */
+  addresses: AddressPolicy;
+  /** Looks names up; `dns.lookup` by default. */
+  resolve?: Resolve;
   /**
    * Connections to one origin at a time; a call beyond it waits, inside its time-out. The nodes' own concurrency is the
    * bound that counts, this one is for many nodes behind one address. Default 1024.
@@ -55,7 +61,8 @@ const RESERVED = new Set([
 const FIELD_HEADERS = new Set(['sourceid', 'eventtype', 'tenantcode', 'userobject']);
 
 /**
- * Calls listeners over kept-alive connections, one pool per origin. Nothing that a listener answers, or a registration
+ * Calls listeners over kept-alive connections, one pool per origin, at addresses that the policy lets be called. A refused
+ * address is an answer of kind `refused`: nothing was waited for, so it is no matter of the circuit breaker. Nothing that a listener answers, or a registration
  * contains, makes it throw. `close` cuts what is running; its calls then end as `unreachable`.
  */
 export function createListenerCaller(options: ListenerCallerOptions): ListenerCaller {
@@ -76,7 +83,11 @@ class HttpListenerCaller implements ListenerCaller {
       pipelining: 1,
       keepAliveTimeout: options.keepAliveMs ?? 4_000,
       keepAliveMaxTimeout: LONGEST_KEEP_ALIVE_MS,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
+      connect: guardedConnector({
+        policy: options.addresses,
+        timeoutMs: CONNECT_TIMEOUT_MS,
+        ...(options.resolve === undefined ? {} : { resolve: options.resolve }),
+      }),
     });
   }
 
@@ -95,7 +106,8 @@ class HttpListenerCaller implements ListenerCaller {
         durationMs: Math.round(performance.now() - began),
       };
     } catch (error) {
-      return { ...notSent(error), startedAt, durationMs: Math.round(performance.now() - began) };
+      const reason = error instanceof Error ? error.message : String(error);
+      return { ...notSent(reason), startedAt, durationMs: Math.round(performance.now() - began) };
     }
   }
 
@@ -148,16 +160,4 @@ function unescaped(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** A registration that cannot be called is the listener's refusal: it says nothing about whether the peer is there. */
-function notSent(error: unknown): Omit<ListenerAnswer, 'startedAt' | 'durationMs'> {
-  const reason = error instanceof Error ? error.message : String(error);
-  return {
-    kind: 'refused',
-    status: null,
-    error: `the call was not sent: ${reason}`,
-    response: null,
-    retryAfterMs: null,
-  };
 }

@@ -1,5 +1,6 @@
 import { migrations } from '../../migrations/index.js';
 import { openBroker } from '../broker/open-broker.js';
+import { AddressPolicy } from '../callback/address-policy.js';
 import { createListenerCaller } from '../callback/listener-caller.js';
 import type { Config } from '../config.js';
 import { Access } from '../core/access/access.js';
@@ -72,10 +73,12 @@ export async function openSurroundings(config: Config, parts: Parts) {
   });
   startReconciling({ config, broker, registry, reconciler, parts });
 
+  const addresses = new AddressPolicy(config.callback);
   const admin = new RegistryAdmin({
     store: registryStore,
     registry,
     schemas,
+    addresses,
     clock,
     log,
     defaultDelaysMs: config.delivery.retryDelaysMs,
@@ -89,7 +92,7 @@ export async function openSurroundings(config: Config, parts: Parts) {
   const audit = new SqlAuditStore({ database });
   const tokens = new SqlTokenStore({ database });
   const access = new Access({ tokens, audit, clock, log, adminToken: config.adminToken });
-  const caller = createListenerCaller({ clock, userAgent: USER_AGENT });
+  const caller = createListenerCaller({ clock, userAgent: USER_AGENT, addresses });
   parts.add('caller', caller, (part) => part.close());
   const redeliveryStore = new SqlRedeliveryStore({ database });
   const redelivery = new Redelivery({ store: redeliveryStore, broker, registry, metrics, clock });

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { parseQuery, decodeKey, formText, splitUrl, verifySignature } from '@event-center/sdk';
 import type { Listener, Node } from '../../src/core/model.js';
 import type { ListenerAnswer, ListenerCaller } from '../../src/core/ports.js';
+import { AddressPolicy } from '../../src/callback/address-policy.js';
 import { createListenerCaller } from '../../src/callback/listener-caller.js';
 import { ListenerStub } from '../support/listener-stub.js';
 import { aListener, aNode, anEvent } from '../support/registry-fixtures.js';
@@ -16,12 +17,14 @@ const { vectors } = JSON.parse(readFileSync(join(__dirname, '../support/vectors/
 const CB1 = vectors.find((vector) => vector.id === 'CB1')!;
 const EVENT_ID = '00000000-0000-4000-8000-000000000001';
 
+const addresses = new AddressPolicy({ addresses: 'development', allowedNetworks: [], deniedNetworks: [] });
+
 let stub: ListenerStub;
 let caller: ListenerCaller;
 
 beforeEach(async () => {
   stub = await ListenerStub.start();
-  caller = createListenerCaller({ clock: Date, userAgent: 'event-center/test' });
+  caller = createListenerCaller({ clock: Date, userAgent: 'event-center/test', addresses });
 });
 afterEach(async () => {
   await caller.close();
@@ -81,7 +84,7 @@ describe('what a listener receives', () => {
   });
 
   it('is signed like the vendor signs it', async () => {
-    const then = createListenerCaller({ clock: { now: () => 1467345600000 }, userAgent: 'x' });
+    const then = createListenerCaller({ clock: { now: () => 1467345600000 }, userAgent: 'x', addresses });
     await call({ url: stub.url('/order/userAddlistener.do') }, { clientKey: CB1.key }, then);
     await then.close();
     const [received] = stub.calls();
@@ -118,7 +121,7 @@ describe('what a listener receives', () => {
 
   it('is signed anew at each attempt', async () => {
     let now = 1_000;
-    const clocked = createListenerCaller({ clock: { now: () => now }, userAgent: 'x' });
+    const clocked = createListenerCaller({ clock: { now: () => now }, userAgent: 'x', addresses });
     await call({}, { clientKey: CB1.key }, clocked);
     now = 2_000;
     await call({}, { clientKey: CB1.key }, clocked);
@@ -304,7 +307,7 @@ describe('what an answer means', () => {
 
 describe('connections', () => {
   it('are kept for the next call and closed when idle', async () => {
-    const brief = createListenerCaller({ clock: Date, userAgent: 'x', keepAliveMs: 500 });
+    const brief = createListenerCaller({ clock: Date, userAgent: 'x', addresses, keepAliveMs: 500 });
     for (const path of ['/a', '/b', '/c', '/d', '/e', '/f']) await call({ url: stub.url(path) }, {}, brief);
     // A connection is free again a moment after its answer, so two may take turns.
     expect(stub.connections.made).toBeLessThanOrEqual(2);
@@ -315,7 +318,7 @@ describe('connections', () => {
   });
 
   it('are bounded per origin, and who waits is still called', async () => {
-    const narrow = createListenerCaller({ clock: Date, userAgent: 'x', connectionsPerOrigin: 2 });
+    const narrow = createListenerCaller({ clock: Date, userAgent: 'x', addresses, connectionsPerOrigin: 2 });
     stub.answer('/l', { afterMs: 20 });
     const answers = await Promise.all(Array.from({ length: 10 }, () => call({}, {}, narrow)));
     expect(answers.every((answer) => answer.kind === 'success')).toBe(true);

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { AddressPolicy } from '../../src/callback/address-policy.js';
 import { environmentName, loadConfig, optionPaths, type Config } from '../../src/config.js';
 import { EventCenterError } from '../../src/core/errors.js';
 
@@ -178,6 +179,40 @@ describe('reading the configuration', () => {
     expect(config.broker.trustedUsers).toEqual(['centre-b', 'centre-c']);
     expect(refusal({ EVENT_CENTER_BROKER_TRUSTED_USERS: 'centre-b,,' }).message).toContain(
       'broker.trustedUsers (EVENT_CENTER_BROKER_TRUSTED_USERS): expected names',
+    );
+  });
+
+  it('calls public addresses only in production, which NODE_ENV says unless the option does', () => {
+    const addresses = (environment: NodeJS.ProcessEnv) => loadConfig(environment).callback.addresses;
+    expect(addresses({})).toBe('development');
+    expect(addresses({ NODE_ENV: 'test' })).toBe('development');
+    expect(addresses({ NODE_ENV: 'production' })).toBe('production');
+    expect(addresses({ NODE_ENV: 'production', EVENT_CENTER_CALLBACK_ADDRESSES: 'development' })).toBe('development');
+    expect(addresses({ EVENT_CENTER_CALLBACK_ADDRESSES: 'production' })).toBe('production');
+  });
+
+  it('takes networks as a list, by their length or as one address', () => {
+    const all = ['10.1.0.0/16', '10.2.3.4', 'fd12::/48', '::1', '0.0.0.0/0', '::/0'];
+    const { callback } = loadConfig({
+      EVENT_CENTER_CALLBACK_ALLOWED_NETWORKS: all.join(', '),
+      EVENT_CENTER_CALLBACK_DENIED_NETWORKS: '10.1.7.0/24',
+    });
+    expect(callback).toMatchObject({ allowedNetworks: all, deniedNetworks: ['10.1.7.0/24'] });
+    expect(() => new AddressPolicy(callback)).not.toThrow();
+  });
+
+  it.each([
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '010.0.0.0/8',
+    'fd12::/129',
+    'intranet',
+    '10.0.0.0/8,',
+    '10.0.0.0/255.0.0.0',
+    '*',
+  ])('refuses the network %s', (text) => {
+    expect(refusal({ EVENT_CENTER_CALLBACK_ALLOWED_NETWORKS: text }).message).toContain(
+      'callback.allowedNetworks (EVENT_CENTER_CALLBACK_ALLOWED_NETWORKS): expected networks such as 10.1.0.0/16',
     );
   });
 

@@ -5,7 +5,8 @@ import { EventCenterError } from '../../src/core/errors.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import { urlRuleBroken } from '../../src/core/registry/listener-rules.js';
 import { maskSecrets } from '../../src/core/registry/mask-secrets.js';
-import type { NewListener } from '../../src/core/registry/listener-admin.js';
+import type { ListenerChanges, NewListener } from '../../src/core/registry/listener-admin.js';
+import type { RegistryAdminDeps } from '../../src/core/registry/registry-change.js';
 import type { Actor } from '../../src/core/ports.js';
 import { aRegistryAdmin, type RegistryAdminKit } from '../support/registry-admin.js';
 
@@ -29,8 +30,8 @@ const last = <T>(items: T[]): T => items.at(-1)!;
 const any = { expectedVersion: null };
 
 /** Node A, event type (USER, ADD). */
-async function withNodeAndType(): Promise<RegistryAdminKit & { typeId: string }> {
-  const kit = aRegistryAdmin();
+async function withNodeAndType(over: Partial<RegistryAdminDeps> = {}): Promise<RegistryAdminKit & { typeId: string }> {
+  const kit = aRegistryAdmin(over);
   await kit.admin.nodes.create(actor, { nodeCode: 'A' });
   const type = await kit.admin.eventTypes.create(actor, { sourceId: 'USER', eventTypeCode: 'ADD' });
   return { ...kit, typeId: type.id };
@@ -547,6 +548,37 @@ describe('registering listeners', () => {
     await admin.listeners.disable(actor, id);
     await admin.listeners.disable(actor, '00000000-0000-4000-8000-000000000000');
     expect(store.data.version).toBe(version);
+  });
+
+  it('asks whether the address of a url may be called when it is given, and never again', async () => {
+    const asked: string[] = [];
+    const addresses = {
+      refusalOf: (url: string) => {
+        asked.push(url);
+        return url.includes('10.0.0.1') ? '10.0.0.1 is a private address' : null;
+      },
+    };
+    const kit = await withNodeAndType({ addresses });
+    const inside = 'http://10.0.0.1/hook';
+    const refused = await refusal(
+      kit.admin.listeners.create(actor, aListenerInput(kit.typeId, { url: inside, name: '' })),
+    );
+    expect(refused.fields).toEqual([
+      { path: 'name', message: expect.stringContaining('expected 1 to') },
+      { path: 'url', message: '10.0.0.1 is a private address' },
+    ]);
+    const { id } = await kit.admin.listeners.create(actor, aListenerInput(kit.typeId));
+    const change = (changes: ListenerChanges) => kit.admin.listeners.update(actor, { id, ...any }, changes);
+    expect(await refusedFields(change({ url: inside }))).toEqual(['INVALID_PARAM', ['url']]);
+    expect(kit.admin.listeners.rulesBroken({ url: inside }).map(({ path }) => path)).toEqual(['url']);
+
+    const row = kit.store.data.listeners.find((one) => one.id === id)!;
+    kit.store.data.listeners = [{ ...row, url: inside }];
+    asked.length = 0;
+    expect((await change({ enabled: false, url: inside })).enabled).toBe(false);
+    await kit.admin.listeners.update(actor, { id, ...any }, { enabled: true });
+    await kit.admin.listeners.disable(actor, id);
+    expect(asked).toEqual([]);
   });
 
   it('replaces headers and retry as a whole', async () => {

@@ -40,6 +40,7 @@ export function aRegistryAdmin(over: Partial<RegistryAdminDeps> = {}): RegistryA
     store,
     registry,
     schemas,
+    addresses: { refusalOf: () => null },
     clock,
     log: quietLog,
     defaultDelaysMs: [5_000, 30_000],

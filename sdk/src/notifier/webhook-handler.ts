@@ -25,7 +25,7 @@ const LONGEST_TIMEOUT_MS = 2_147_483_647;
 
 /**
  * Sends each event to a url by the global `fetch`. Any status of 2xx is success; redirects are not followed, and the
- * content of the answer does not matter.
+ * content of the answer does not matter. The address that the url leads to is not checked: whoever gives it is trusted.
  */
 export class WebhookHandler<Event extends NotifierEvent = NotifierEvent> {
   readonly #options: WebhookHandlerOptions<Event>;

@@ -12,7 +12,8 @@ export interface ListenerCall {
 export interface ListenerAnswer {
   /**
    * `success` by the format's rule; `refused` for any other complete answer; `unreachable` for connection errors and
-   * time-outs (these count for the circuit breaker).
+   * time-outs (these count for the circuit breaker). What was not sent, such as to an address that may not be called, is
+   * `refused`.
    */
   kind: 'success' | 'refused' | 'unreachable';
   status: number | null;
@@ -24,6 +25,15 @@ export interface ListenerAnswer {
   retryAfterMs: number | null;
   startedAt: number;
   durationMs: number;
+}
+
+/** Which addresses may be called, as far as a url says it without a look-up. */
+export interface CallbackAddresses {
+  /**
+   * Why the centre would not connect to the host of `url`, in a sentence that names the address and what would open it. Null
+   * when it would, when the host is a name, which is looked up and checked at each connection, and when it is no url.
+   */
+  refusalOf(url: string): string | null;
 }
 
 export interface ListenerCaller {

@@ -200,7 +200,7 @@ export class ListenerAdmin {
       lastTime: now,
     };
     const listener = withChanges(blank, fields, DEFAULTS);
-    checkListener(listener, this.#deps.schemas);
+    checkListener(listener, this.#deps);
     return listener;
   }
 
@@ -218,7 +218,9 @@ export class ListenerAdmin {
       version: current.version + 1,
       lastTime: this.#deps.clock.now(),
     };
-    checkListener(next, this.#deps.schemas);
+    const { schemas, addresses } = this.#deps;
+    // What is called already may be disabled or renamed also after the options about addresses were changed.
+    checkListener(next, { schemas, addresses: next.url === current.url ? null : addresses });
     if (kindOf(next) !== kindOf(current)) {
       throw invalidField(
         current.url === null ? 'url' : 'implClassName',

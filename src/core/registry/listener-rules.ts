@@ -1,7 +1,7 @@
 import { EventCenterError } from '../errors.js';
 import { expectText, expectWhole, FieldProblems } from '../field-problems.js';
 import type { Listener, ListenerFormat, RetryPolicy } from '../model.js';
-import type { SchemaCompiler } from '../ports.js';
+import type { CallbackAddresses, SchemaCompiler } from '../ports.js';
 import {
   CLASS_NAME_LENGTH,
   CODE_LENGTH,
@@ -35,15 +35,22 @@ const OWN_HEADER_PREFIX = 'x-event-';
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 
+/** What the rules of a listener are checked with. */
+export interface ListenerCheck {
+  schemas: SchemaCompiler;
+  /** Null leaves the address of its url unchecked, which was checked when it was given, by the options of then. */
+  addresses: CallbackAddresses | null;
+}
+
 /** @throws INVALID_PARAM naming every field that is wrong. */
-export function checkListener(listener: Listener, schemas: SchemaCompiler): void {
+export function checkListener(listener: Listener, { schemas, addresses }: ListenerCheck): void {
   const problems = new FieldProblems();
   expectText(problems, { path: 'name', text: listener.name }, { max: NAME_LENGTH });
   expectText(problems, { path: 'namei18n', text: listener.namei18n }, { max: NAME_LENGTH });
   expectText(problems, { path: 'owner', text: listener.owner }, { max: CODE_LENGTH });
   expectText(problems, { path: 'note', text: listener.note }, { min: 0, max: NOTE_LENGTH, multiline: true });
   expectText(problems, { path: 'tenantCode', text: listener.tenantCode }, { max: CODE_LENGTH, code: true });
-  expectTarget(problems, listener);
+  expectTarget(problems, listener, addresses);
   expectWhole(problems, { path: 'operIndex', value: listener.operIndex }, OPER_INDEX);
   expectFilter(problems, { path: 'filter', schema: listener.filter }, schemas);
   if (!isUnreadable(listener.headers)) expectHeaders(problems, listener.headers);
@@ -81,14 +88,14 @@ export function checkFormat(format: string): ListenerFormat {
   return 'iuap';
 }
 
-function expectTarget(problems: FieldProblems, listener: Listener): void {
+function expectTarget(problems: FieldProblems, listener: Listener, addresses: CallbackAddresses | null): void {
   const { url, implClassName } = listener;
   if (url === null && implClassName === null) {
     problems.add('url', 'a listener needs a url or an implClassName');
   } else if (url !== null && implClassName !== null) {
     problems.add('implClassName', 'a listener has a url or an implClassName, not both');
   }
-  const urlProblem = url === null ? null : urlRuleBroken(url);
+  const urlProblem = url === null ? null : (urlRuleBroken(url) ?? addresses?.refusalOf(url) ?? null);
   if (urlProblem !== null) problems.add('url', urlProblem);
   expectText(problems, { path: 'implClassName', text: implClassName }, { max: CLASS_NAME_LENGTH });
   if (implClassName !== null)

@@ -1,13 +1,23 @@
 import { EventCenterError } from '../errors.js';
 import { maskSecrets } from './mask-secrets.js';
 import type { Listener } from '../model.js';
-import type { Actor, Clock, Log, NodeQueue, RegistryStore, RegistryWriter, SchemaCompiler } from '../ports.js';
+import type {
+  Actor,
+  CallbackAddresses,
+  Clock,
+  Log,
+  NodeQueue,
+  RegistryStore,
+  RegistryWriter,
+  SchemaCompiler,
+} from '../ports.js';
 import type { RegistryView } from './registry.js';
 
 export interface RegistryAdminDeps {
   store: Pick<RegistryStore, 'change' | 'readVersion'>;
   registry: Pick<RegistryView, 'atLeast'>;
   schemas: SchemaCompiler;
+  addresses: CallbackAddresses;
   clock: Clock;
   log: Log;
   /** The default retry schedule: its delays count among those that can be declared. */
