@@ -24,7 +24,7 @@ export interface Session {
 type Connected = Pick<Session, 'model' | 'user'>;
 
 export interface LinkOptions extends ConnectOptions {
-  /** `amqp://` or `amqps://` urls, tried in turn. */
+  /** `amqp://` or `amqps://` urls, tried in turn; after a connection was lost, beginning with the one after its own. */
   addresses: string[];
   log: Log;
 }
@@ -47,6 +47,8 @@ export class Link {
   #running: Promise<void> | null = null;
   #session: Session | null = null;
   #problem: string | null = 'not connected yet';
+  /** Which address is tried first when the present connection is lost or cannot be set up: the one after its own. */
+  #place = 0;
 
   constructor(options: LinkOptions, hooks: LinkHooks) {
     this.#options = options;
@@ -91,13 +93,17 @@ export class Link {
     }
   }
 
+  /** Tries every address once. */
   async #connectToAny(): Promise<Connected | null> {
     const { addresses, log, name } = this.#options;
-    for (const address of addresses) {
+    for (const [step] of addresses.entries()) {
       if (this.#stopping.signal.aborted) return null;
+      const address = addresses[(this.#place + step) % addresses.length] as string;
       try {
         const model = await connectTo(address, this.#options);
         log.info('broker.connected', { connection: name, broker: hostOf(address) });
+        // A node that is cut off from the others takes connections, and does nothing that is asked of it.
+        this.#place += step + 1;
         return { model, user: userOf(address) };
       } catch (error) {
         this.#problem = `cannot connect to ${hostOf(address)}: ${messageOf(error)}`;
