@@ -1,11 +1,21 @@
 import type { CentreClient } from '../support/centre-client.js';
 import type { SendRecord } from './ledger.js';
+import type { RecordFile } from './records.js';
 
-export interface LoadOptions {
+/** As whom and of what type events are sent, and where each is noted. */
+export interface LoadTarget {
   app: { appId: string; appKey: string };
   sourceId: string;
   eventType: string;
+  file: RecordFile<SendRecord>;
+}
+
+export interface LoadOptions extends LoadTarget {
   events: number;
+  /** The number of the first event, 0 when absent; no two loads of a run may use the same numbers. */
+  firstNumber?: number;
+  /** More fields of a send, such as `uuid`, by the event's number. */
+  fields?: (number: number) => Record<string, string>;
   /** Sends at a time. */
   connections: number;
   /** Events per second; absent sends as fast as the answers come. */
@@ -36,7 +46,10 @@ export function startLoad(options: Omit<LoadOptions, 'events' | 'until'> & { rat
   };
 }
 
-/** Sends numbered events and notes what was answered. Never repeats a send: each answer stands for itself. */
+/**
+ * Sends numbered events and notes in the file what was answered. Never repeats a send: each answer stands for itself.
+ * @returns what it noted.
+ */
 export async function sendLoad(options: LoadOptions): Promise<SendRecord[]> {
   const records: SendRecord[] = [];
   const startedAt = Date.now();
@@ -45,7 +58,9 @@ export async function sendLoad(options: LoadOptions): Promise<SendRecord[]> {
   async function sender(): Promise<void> {
     for (let number = next++; number < options.events && options.until?.() !== true; number = next++) {
       if (options.ratePerSecond !== undefined) await waitUntil(startedAt + (number * 1000) / options.ratePerSecond);
-      records.push(await sendOne(options, number));
+      const record = await sendOne(options, (options.firstNumber ?? 0) + number);
+      options.file.write(record);
+      records.push(record);
     }
   }
 
@@ -60,6 +75,7 @@ async function sendOne(options: LoadOptions, number: number): Promise<SendRecord
       sourceID: options.sourceId,
       eventType: options.eventType,
       userObject: JSON.stringify({ number }),
+      ...options.fields?.(number),
     });
     return {
       number,

@@ -1,6 +1,7 @@
 /**
  * The closing of a run from the sender's and the receivers' own records, without asking the centre:
- * accepted = delivered to every listener that was owed it; what is missing is lost, what came twice is a repeat.
+ * owed = delivered + pending + failed + lost; what came twice is a repeat. Pending and failed are only those of which the
+ * scenario says beforehand that they must not be delivered; the rest that is missing is lost.
  */
 
 /** What the sender noted about one event. */
@@ -36,6 +37,14 @@ export interface ListenerName {
   listener: string;
 }
 
+/** An event, by its number, and a listener. */
+export interface Pair extends ListenerName {
+  number: number;
+}
+
+/** Says of a pair that is not delivered what else must have become of it. */
+export type Excuse = (send: SendRecord, name: ListenerName) => 'pending' | 'failed' | null;
+
 export interface Ledger {
   sent: number;
   accepted: number;
@@ -44,12 +53,16 @@ export interface Ledger {
   owed: number;
   /** Owed pairs to which a listener answered success at least once. */
   delivered: number;
-  /** Owed pairs without a success. */
-  lost: { number: number; node: string; listener: string }[];
+  /** Owed pairs without a success of which the scenario says that they must still be pending. */
+  pending: Pair[];
+  /** Owed pairs without a success of which the scenario says that they must be in the failure log. */
+  failed: Pair[];
+  /** Owed pairs without a success, otherwise. */
+  lost: Pair[];
   /** Calls after the first success of the same pair. */
-  repeats: { number: number; node: string; listener: string; calls: number }[];
-  /** Successes that came before the success of an earlier listener of the same event and node. */
-  outOfOrder: { number: number; node: string; listener: string }[];
+  repeats: (Pair & { calls: number })[];
+  /** Calls before an earlier listener of the same event and node had succeeded or failed for good. */
+  outOfOrder: Pair[];
   /** Calls about events that the sender does not know as accepted: 503 means unknown, so these are no fault. */
   unknownOutcome: number;
   /** Calls about events that the sender never sent. */
@@ -58,12 +71,14 @@ export interface Ledger {
 
 /**
  * Closes the ledger.
- * @param owedBy who is owed an accepted event, by its number.
+ * @param owedBy who is owed an accepted event.
+ * @param excuse what must have become of a pair that is not delivered; null, and it is lost.
  */
 export function closeLedger(
   sends: SendRecord[],
   calls: CallRecord[],
   owedBy: (send: SendRecord) => ListenerName[],
+  excuse: Excuse = () => null,
 ): Ledger {
   const sendsByNumber = new Map(sends.map((send) => [send.number, send]));
   const callsByPair = groupBy(calls, (call) => pairKey(call.number, call));
@@ -74,6 +89,8 @@ export function closeLedger(
     refused: sends.length - accepted.length,
     owed: 0,
     delivered: 0,
+    pending: [],
+    failed: [],
     lost: [],
     repeats: [],
     outOfOrder: [],
@@ -84,8 +101,8 @@ export function closeLedger(
     for (const name of owedBy(send)) {
       ledger.owed += 1;
       const successes = (callsByPair.get(pairKey(send.number, name)) ?? []).filter((call) => call.success);
-      if (successes.length === 0) ledger.lost.push({ number: send.number, ...name });
-      else ledger.delivered += 1;
+      if (successes.length > 0) ledger.delivered += 1;
+      else ledger[excuse(send, name) ?? 'lost'].push({ number: send.number, ...nameOf(name) });
     }
   }
   for (const pair of callsByPair.values()) {
@@ -100,16 +117,17 @@ export function closeLedger(
     if (send === undefined) ledger.strangers += 1;
     else if (!send.accepted) ledger.unknownOutcome += 1;
   }
-  ledger.outOfOrder = outOfOrder(calls);
+  const failed = new Set(ledger.failed.map((pair) => pairKey(pair.number, pair)));
+  ledger.outOfOrder = outOfOrder(calls, (call) => failed.has(pairKey(call.number, call)));
   return ledger;
 }
 
-/** A listener may be called only after every earlier listener of its event and node has answered success. */
-function outOfOrder(calls: CallRecord[]): Ledger['outOfOrder'] {
+/** A listener may be called only after every earlier listener of its event and node has answered success or has failed for good. */
+function outOfOrder(calls: CallRecord[], hasFailed: (call: CallRecord) => boolean): Ledger['outOfOrder'] {
   const wrong: Ledger['outOfOrder'] = [];
   for (const chain of groupBy(calls, (call) => `${call.number} ${call.node}`).values()) {
     const succeeded = new Set<number>();
-    const places = new Set(chain.map((call) => call.operIndex));
+    const places = new Set(chain.filter((call) => !hasFailed(call)).map((call) => call.operIndex));
     for (const call of chain) {
       const missing = [...places].some((place) => place < call.operIndex && !succeeded.has(place));
       if (missing) wrong.push({ ...nameOf(call), number: call.number });
@@ -119,11 +137,12 @@ function outOfOrder(calls: CallRecord[]): Ledger['outOfOrder'] {
   return wrong;
 }
 
-function nameOf(call: CallRecord): ListenerName {
-  return { node: call.node, listener: call.listener };
+function nameOf({ node, listener }: ListenerName): ListenerName {
+  return { node, listener };
 }
 
-function pairKey(number: number, name: ListenerName): string {
+/** Names a pair; the same for an equal one. */
+export function pairKey(number: number, name: ListenerName): string {
   return `${number} ${name.node} ${name.listener}`;
 }
 

@@ -1,14 +1,42 @@
 import { connect } from 'amqplib';
 import mysql from 'mysql2/promise';
 import { startRabbitMqCluster, type OwnCluster, type OwnNode } from '../../scripts/own-cluster.mjs';
-import { startMariaDb, startRabbitMq, type OwnBroker, type OwnService } from '../../scripts/own-services.mjs';
+import {
+  startMariaDb,
+  startRabbitMq,
+  type OwnBroker as RabbitMqService,
+  type OwnService,
+} from '../../scripts/own-services.mjs';
 import { tcpProxy } from '../support/tcp-proxy.js';
 
-export type { OwnBroker, OwnCluster, OwnNode, OwnService };
+export type { OwnCluster, OwnNode, OwnService };
+
+/** RabbitMQ of a run's own, seen from one virtual host. */
+export interface OwnBroker extends RabbitMqService {
+  /** The virtual host, for `rabbitmqctl -p`. */
+  vhost: string;
+  /** The same broker with a virtual host of this name, whose `remove` takes only that away. */
+  virtualHost(name: string): Promise<OwnBroker>;
+}
+
+/** MariaDB of a run's own, with one database. */
+export interface OwnDatabase extends OwnService {
+  /** The same server with an empty database of this name. */
+  another(name: string): Promise<OwnService>;
+}
 
 /** RabbitMQ of a run's own. */
-export function startOwnBroker(): Promise<OwnBroker> {
-  return startRabbitMq({ answers: takesConnections });
+export async function startOwnBroker(): Promise<OwnBroker> {
+  const service = await startRabbitMq({ answers: takesConnections });
+  const virtualHost = async (name: string): Promise<OwnBroker> => {
+    await service.control('add_vhost', name);
+    await service.control('set_permissions', '-p', name, 'guest', '.*', '.*', '.*');
+    const remove = async (): Promise<void> => {
+      await service.control('delete_vhost', name);
+    };
+    return { ...service, url: `${service.url}/${name}`, vhost: name, virtualHost, remove };
+  };
+  return { ...service, vhost: '/', virtualHost };
 }
 
 /** Three nodes of RabbitMQ of a run's own, joined; the network between them is in the run's hands. */
@@ -22,18 +50,30 @@ async function takesConnections(url: string): Promise<void> {
 }
 
 /** MariaDB of a run's own, with an empty database. */
-export async function startOwnDatabase(): Promise<OwnService> {
+export async function startOwnDatabase(): Promise<OwnDatabase> {
   const answers = (url: string): Promise<void> => statement(url, 'SELECT 1');
   const service = await startMariaDb({ answers });
-  await statement(service.url, 'CREATE DATABASE event_center CHARACTER SET utf8mb4');
-  return { ...service, url: `${service.url}/event_center` };
+  const another = async (name: string): Promise<OwnService> => {
+    await statement(service.url, `CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
+    return { ...service, url: `${service.url}/${name}` };
+  };
+  return { ...(await another('event_center')), another };
 }
 
-/** Unacknowledged messages per queue, as the broker counts them. */
-export async function unacknowledged(broker: OwnBroker): Promise<Map<string, number>> {
-  const table = await broker.control('list_queues', 'name', 'messages_unacknowledged', '--no-table-headers');
+/** Messages per queue of the broker's virtual host, as the broker counts them: a quorum queue tells only every 5 s. */
+export async function queueCounts(broker: OwnBroker): Promise<Map<string, { ready: number; unacknowledged: number }>> {
+  const table = await broker.control(
+    ...['list_queues', '-p', broker.vhost, 'name', 'messages_ready', 'messages_unacknowledged', '--no-table-headers'],
+  );
   const lines = table.split('\n').map((line) => line.split('\t'));
-  return new Map(lines.filter((line) => line.length === 2).map(([name, count]) => [name as string, Number(count)]));
+  return new Map(
+    lines
+      .filter((line) => line.length === 3)
+      .map(([name, ready, unacknowledged]) => [
+        name as string,
+        { ready: Number(ready), unacknowledged: Number(unacknowledged) },
+      ]),
+  );
 }
 
 async function statement(url: string, sql: string): Promise<void> {

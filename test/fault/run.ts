@@ -1,61 +1,84 @@
 /**
- * `npm run test:faults -- [scenario …] [--plant-loss] [--transport http|amqp]`: each scenario on RabbitMQ and MariaDB of
- * its own, closed from the sender's and the receivers' records, then compared with the API. Exit code 0 when all held.
+ * `npm run test:faults -- [scenario …]`: each scenario on services of its own, closed from the files of the senders and
+ * receivers, then compared with the API. Writes the tables of `docs/reliability.md`. Exit code 0 only when all held.
  */
 import { parseArgs } from 'node:util';
-import { RunReport } from './run-report.js';
-import { brokerStopped } from './scenarios/broker-stopped.js';
-import { databaseStopped } from './scenarios/database-stopped.js';
-import { ordered } from './scenarios/ordered.js';
-import { pluginHostKilled } from './scenarios/plugin-host-killed.js';
-import { registryChanged } from './scenarios/registry-changed.js';
-import { relayKilled } from './scenarios/relay-killed.js';
-import { workerKilled } from './scenarios/worker-killed.js';
-import { Setting } from './setting.js';
+import { chooseScenarios, loadScenarios } from './catalogue.js';
+import { keepResult, writeTables } from './results.js';
+import { runScenario, type RunOptions } from './run-scenario.js';
+import { ownServices, sharedServices } from './services.js';
+
+const USAGE = `npm run test:faults -- [option …] [scenario …]     a name, or its beginning; all without one
+
+  --list                  what there is
+  --short                 few scenarios with small counts on services that they share, as in .ci/run; the tables stay
+  --plant-loss            takes one message away behind the centre's back: the run must fail
+  --plant-repeat          makes one message twice behind the centre's back: the run must fail
+  --transport http|amqp   only plugin hosts that take their events so
+  --keep                  keeps the folders with the records and the log also of what passed
+  --tables                runs nothing and writes the tables from the results that are kept
+`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'plant-loss': { type: 'boolean', default: false }, transport: { type: 'string', default: 'http' } },
+  options: {
+    list: { type: 'boolean', default: false },
+    short: { type: 'boolean', default: false },
+    'plant-loss': { type: 'boolean', default: false },
+    'plant-repeat': { type: 'boolean', default: false },
+    transport: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    tables: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 });
 
-const SCENARIOS: Record<string, (setting: Setting, report: RunReport) => Promise<void>> = {
-  ordered,
-  'worker-killed': (setting, report) => workerKilled(setting, report, values['plant-loss'] ? 'loss' : null),
-  'broker-stopped': brokerStopped,
-  'database-stopped': databaseStopped,
-  'registry-changed': registryChanged,
-  'relay-killed': relayKilled,
-  'plugin-host-killed': (setting, report) => pluginHostKilled(setting, report, { transport: transportNamed() }),
-};
-
-function transportNamed(): 'http' | 'amqp' {
-  const { transport } = values;
-  if (transport !== 'http' && transport !== 'amqp') throw new Error('--transport: expected http or amqp');
-  return transport;
-}
-
-async function runScenario(name: string): Promise<boolean> {
-  const scenario = SCENARIOS[name];
-  if (scenario === undefined) throw new Error(`no scenario ${name}; there are ${Object.keys(SCENARIOS).join(', ')}`);
-  const report = new RunReport(name);
-  const setting = await Setting.open();
-  try {
-    await scenario(setting, report);
-  } catch (error) {
-    report.require(
-      'the scenario runs to its end',
-      false,
-      error instanceof Error ? (error.stack ?? error.message) : error,
-    );
-  } finally {
-    await setting.close();
+async function main(): Promise<void> {
+  const plant = values['plant-loss'] ? 'loss' : values['plant-repeat'] ? 'repeat' : null;
+  const { short, keep } = values;
+  const all = await loadScenarios();
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return;
   }
-  if (!report.passed) report.say(`the centre's log: ${setting.logFile}`);
-  return report.passed;
+  if (values.list) {
+    for (const one of all) console.log(`${one.name}${one.short === true ? ' (short)' : ''}\n    ${one.promise}`);
+    return;
+  }
+  if (values.tables) {
+    writeTables();
+    return;
+  }
+  const chosen = chooseScenarios(all, { names: positionals, short, plant, transport: values.transport ?? null });
+  const startedAt = Date.now();
+  const failed = await runAll(chosen, { short, plant, keep });
+  for (const name of failed) console.log(`FAILED ${name}`);
+  console.log(`\nin ${Math.round((Date.now() - startedAt) / 1000)} s`);
+  console.log(`${chosen.length - failed.length} passed, ${failed.length} failed`);
+  process.exitCode = failed.length === 0 ? 0 : 1;
 }
 
-let passed = 0;
-const names = positionals.length > 0 ? positionals : Object.keys(SCENARIOS);
-for (const name of names) passed += (await runScenario(name)) ? 1 : 0;
-console.log(`\n${passed} passed, ${names.length - passed} failed`);
-process.exitCode = passed === names.length ? 0 : 1;
+/** Runs one after another; gives the names of those that did not hold. */
+async function runAll(chosen: Parameters<typeof runScenario>[0][], options: Omit<RunOptions, 'services' | 'ending'>) {
+  const services = options.short ? sharedServices() : ownServices();
+  const ending = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  const failed: string[] = [];
+  try {
+    for (const scenario of chosen) {
+      const result = await runScenario(scenario, { ...options, services, ending: ending.signal });
+      if (!result.passed) failed.push(result.name);
+      if (result.interrupted) throw new Error('interrupted');
+      if (!options.short && options.plant === null) keepResult(result);
+    }
+  } finally {
+    await services.close();
+  }
+  return failed;
+}
+
+main().catch((error: unknown) => {
+  console.error(`test:faults: ${error instanceof Error ? error.message : String(error)}`);
+  console.log('0 passed, 1 failed');
+  process.exitCode = 1;
+});

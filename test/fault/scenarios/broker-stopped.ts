@@ -1,20 +1,19 @@
 import { pause } from '../../support/pause.js';
-import { closeAndCompare, waitForDelivery } from '../closing.js';
+import { closeAndCompare } from '../closing.js';
 import { startLoad } from '../generator.js';
-import type { RunReport } from '../run-report.js';
-import { EVENT_TYPE, SOURCE_ID, register, type Setting } from '../setting.js';
+import { recoveryAfter } from '../recovery.js';
+import type { Scenario, Stage } from '../scenario.js';
+import { register } from '../setting.js';
 
 const OUTAGE_MS = 20_000;
 
 /** RabbitMQ stopped for 20 s under load and started again. */
-export async function brokerStopped(setting: Setting, report: RunReport): Promise<void> {
+async function brokerStopped({ setting, report }: Stage): Promise<void> {
   const centre = await setting.startCentre('all');
   const client = setting.client(centre);
   const registered = await register(setting, client, { nodes: 2, listenersPerNode: 2 });
   const load = startLoad({
-    app: registered.app,
-    sourceId: SOURCE_ID,
-    eventType: EVENT_TYPE,
+    ...setting.target(registered),
     connections: 16,
     ratePerSecond: 200,
     client: () => client,
@@ -33,21 +32,19 @@ export async function brokerStopped(setting: Setting, report: RunReport): Promis
     during.length > 0 && during.every((send) => send.httpStatus === 503),
     `${during.length} sends, answers ${[...new Set(during.map((send) => `${send.httpStatus} ${send.code}`))].join(', ')}`,
   );
-  const firstAfter = sends
-    .filter((send) => send.accepted && send.answeredAt >= startedAt)
-    .map((send) => send.answeredAt);
-  report.say(`first event accepted again ${Math.min(...firstAfter) - startedAt} ms after the broker answered`);
   const owedBy = () => registered.listeners;
-  await waitForDelivery(setting.receivers, sends, owedBy, 120_000);
-  const ledger = await closeAndCompare(report, {
-    sends,
-    receivers: setting.receivers,
-    owedBy,
-    client,
-    timeoutMs: 60_000,
-  });
+  const ledger = await closeAndCompare(report, { setting, client, owedBy, timeoutMs: 120_000 });
+  const recovery = recoveryAfter(startedAt, { sends, calls: setting.calls(), owedBy });
+  for (const [name, value] of Object.entries(recovery)) report.figure(name, value);
   report.require('events were accepted before and after', ledger.accepted > 2_000, ledger.accepted);
-  report.say(
-    `calls repeated: ${ledger.repeats.length}; calls about events answered with 503: ${ledger.unknownOutcome}`,
-  );
 }
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'broker-stopped',
+    group: 'broker',
+    promise:
+      'While RabbitMQ is stopped for 20 s senders are answered 503, and what was accepted is delivered after it.',
+    run: brokerStopped,
+  },
+];

@@ -1,10 +1,10 @@
 import { pause } from '../../support/pause.js';
 import { until } from '../../support/until.js';
-import { waitForDelivery } from '../closing.js';
+import { closeFromFiles, waitForDelivery } from '../closing.js';
 import { startLoad } from '../generator.js';
-import { closeLedger, type ListenerName, type SendRecord } from '../ledger.js';
-import type { RunReport } from '../run-report.js';
-import { EVENT_TYPE, SOURCE_ID, addListener, register, type Setting } from '../setting.js';
+import type { ListenerName, SendRecord } from '../ledger.js';
+import type { Scenario, Stage } from '../scenario.js';
+import { addListener, register } from '../setting.js';
 
 /** Every process sees a change of the registry within this time. */
 const SEEN_BY_ALL_MS = 1_000;
@@ -13,7 +13,7 @@ const SEEN_BY_ALL_MS = 1_000;
  * A node with a listener is added, and later another listener deleted, in the middle of load through two api
  * processes and two workers. Who is owed an event is decided by the registry version that the event was stamped with.
  */
-export async function registryChanged(setting: Setting, report: RunReport): Promise<void> {
+async function registryChanged({ setting, report }: Stage): Promise<void> {
   const apis = [await setting.startCentre('api'), await setting.startCentre('api')];
   await setting.startCentre('worker');
   await setting.startCentre('worker');
@@ -23,9 +23,7 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
   await pause(SEEN_BY_ALL_MS);
   let turn = 0;
   const load = startLoad({
-    app: registered.app,
-    sourceId: SOURCE_ID,
-    eventType: EVENT_TYPE,
+    ...setting.target(registered),
     connections: 16,
     ratePerSecond: 400,
     client: () => clients[(turn += 1) % clients.length] as (typeof clients)[number],
@@ -65,10 +63,11 @@ export async function registryChanged(setting: Setting, report: RunReport): Prom
     ...(owedAfterAdding(send) ? [added] : []),
     ...(versionOf(send) < addedVersion.removal ? [removed] : []),
   ];
-  await waitForDelivery(setting.receivers, sends, (send) => owedBy(send).filter((name) => name !== removed), 60_000);
-  const ledger = closeLedger(sends, setting.receivers.calls, (send) => owedBy(send).filter((name) => name !== removed));
+  const certain = (send: SendRecord): ListenerName[] => owedBy(send).filter((name) => name !== removed);
+  await waitForDelivery(setting, { owedBy: certain, timeoutMs: 60_000 });
+  const ledger = closeFromFiles(setting, { owedBy: certain });
   report.requireNothingLost(ledger);
-  report.require('no call was repeated', ledger.repeats.length === 0, `${ledger.repeats.length} repeats`);
+  report.requireNoRepeats(ledger);
 
   const toAdded = delivered(added);
   const early = accepted.filter((send) => send.answeredAt < addStartedAt && toAdded.has(send.number));
@@ -126,3 +125,13 @@ function firstVersion(
   const lowest = seen[0] ?? 0;
   return { lowest, removal: lowest + 1 };
 }
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'registry-changed',
+    group: 'processes',
+    promise:
+      'A listener that is added under load gets exactly the events of its versions, and what a deleted one was owed is delivered or recorded as cancelled.',
+    run: registryChanged,
+  },
+];

@@ -7,8 +7,8 @@ import { createReceiver } from '../../../sdk/src/index.js';
 import { SqlInbox } from '../../../sdk/src/inbox/index.js';
 import { Outbox } from '../../../sdk/src/outbox/index.js';
 import { until } from '../../support/until.js';
-import type { RunReport } from '../run-report.js';
-import { EVENT_TYPE, SOURCE_ID, type Setting } from '../setting.js';
+import type { Scenario, Stage } from '../scenario.js';
+import { EVENT_TYPE, SOURCE_ID } from '../setting.js';
 
 const TRANSACTIONS = 500;
 const ROLLED_BACK = 50;
@@ -21,7 +21,7 @@ const CLIENT_KEY = 'a2V5IG9mIHRoZSByZWNlaXZlcg==';
  * killed with kill -9 twice in the middle. The events go through a centre on RabbitMQ and MariaDB to a receiver with an
  * inbox, in which they are counted.
  */
-export async function relayKilled(setting: Setting, report: RunReport): Promise<void> {
+async function relayKilled({ setting, report }: Stage): Promise<void> {
   const centre = await setting.startCentre('all');
   const client = setting.client(centre);
   const pool = await applicationDatabase(setting.database.url);
@@ -73,6 +73,9 @@ export async function relayKilled(setting: Setting, report: RunReport): Promise<
     const strangers = [...receiver.orders.keys()].filter((order) => !committed.includes(order));
     const twice = [...receiver.orders].filter(([, times]) => times > 1);
     report.say(`${TRANSACTIONS} transactions, ${TRANSACTIONS - committed.length} rolled back; ${receiver.calls} calls`);
+    const figures = { accepted: committed.length, owed: committed.length, delivered: recorded, lost: lost.length };
+    Object.assign(report.figures, { ...figures, repeats: twice.length });
+    report.figure('repeatedCallsCaughtByTheInbox', receiver.calls - committed.length);
     report.require('committed', committed.length === TRANSACTIONS - ROLLED_BACK, committed.length);
     report.require('in the inbox', recorded === committed.length, recorded);
     report.require('lost = 0', lost.length === 0, lost.length);
@@ -176,3 +179,13 @@ async function count(pool: Pool, sql: string): Promise<number> {
   const [rows] = await pool.query(sql);
   return Number((rows as { total: unknown }[])[0]?.total);
 }
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'relay-killed',
+    group: 'processes',
+    promise:
+      'Orders written beside an outbox, whose relay is killed twice, are acted on exactly once by a receiver with an inbox, and rolled back ones never.',
+    run: relayKilled,
+  },
+];

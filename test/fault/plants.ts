@@ -1,0 +1,35 @@
+import { connect, type Channel, type GetMessage } from 'amqplib';
+import type { RunReport } from './run-report.js';
+import type { Plant } from './scenario.js';
+
+const QUEUE = 'ec.node.N1';
+
+/**
+ * Spoils a run behind the centre's back while no worker runs, so that the ledger must find it: takes one message out of the
+ * queue of N1, or puts one in a second time. A killed worker may have acted on messages that it had, so it is one that
+ * none ever had.
+ */
+export async function plant(what: Plant, brokerUrl: string, report: RunReport): Promise<void> {
+  const connection = await connect(brokerUrl);
+  const channel = await connection.createConfirmChannel();
+  const message = await firstUntouched(channel);
+  if (what === 'repeat') {
+    channel.sendToQueue(QUEUE, message.content, { ...message.properties, persistent: true });
+    await channel.waitForConfirms();
+    channel.nack(message, false, true);
+  } else {
+    channel.ack(message);
+  }
+  // Closing the connection at once would overtake the ack.
+  await channel.close();
+  await connection.close();
+  report.say(`planted: a ${what} in the queue of N1`);
+}
+
+async function firstUntouched(channel: Channel): Promise<GetMessage> {
+  for (;;) {
+    const message = await channel.get(QUEUE);
+    if (message === false) throw new Error('no message was left to plant with');
+    if (!message.fields.redelivered) return message;
+  }
+}
