@@ -74,6 +74,19 @@ const networks = z.union(
 /** What `masterKey` must look like. */
 export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make one with: openssl rand -hex 32';
 
+const PREVIOUS_RULE = 'expected master keys of 64 hexadecimal digits each, separated by commas';
+const masterKey = z.string(PREVIOUS_RULE).regex(/^[0-9a-fA-F]{64}$/, PREVIOUS_RULE);
+const masterKeys = z.union(
+  [
+    z.array(masterKey),
+    z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(masterKey)),
+  ],
+  PREVIOUS_RULE,
+);
+
 /**
  * Every option with its rule and default. `config/default.yaml` explains each in a sentence; a test keeps the two
  * equal. An empty environment variable counts as not set.
@@ -89,6 +102,8 @@ export const configSchema = z.strictObject({
     .regex(/^[0-9a-fA-F]{64}$/, MASTER_KEY_RULE)
     .nullable()
     .default(null),
+  /** Earlier master keys, which still open what was sealed under them while the key is being replaced. */
+  masterKeyPrevious: masterKeys.default([]),
   /** Bearer token that is `admin` without standing in the database. */
   adminToken: z.string().min(16, 'expected at least 16 characters').nullable().default(null),
   http: z
@@ -140,6 +155,7 @@ export const configSchema = z.strictObject({
       requireTenant: flag.default(false),
       idempotencyTtlMs: whole(1_000).default(24 * HOUR_MS),
       revealUnknownApp: flag.default(true),
+      refuseReplays: flag.default(false),
     })
     .prefault({}),
   delivery: z

@@ -103,6 +103,14 @@ function complete(parsed: ParsedConfig, nodeEnvironment: string | undefined): Co
   if (parsed.masterKey === null && !(embedded && sqlite)) {
     throw invalidConfig([{ path: 'masterKey (EVENT_CENTER_MASTER_KEY)', message: MASTER_KEY_RULE }]);
   }
+  if (parsed.masterKey === null && parsed.masterKeyPrevious.length > 0) {
+    throw invalidConfig([
+      {
+        path: 'masterKeyPrevious (EVENT_CENTER_MASTER_KEY_PREVIOUS)',
+        message: 'expected masterKey (EVENT_CENTER_MASTER_KEY) beside it, the key that replaces them',
+      },
+    ]);
+  }
   const addresses = parsed.callback.addresses ?? (nodeEnvironment === 'production' ? 'production' : 'development');
   return {
     ...parsed,

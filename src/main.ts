@@ -2,18 +2,21 @@
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { serve, migrate } from './compose.js';
+import { rotateMasterKey } from './compose/rotate-master-key.js';
 import { loadConfig, type Config } from './config.js';
 import { EventCenterError } from './core/errors.js';
 
 const USAGE = `event-center <command> [--config FILE]
 
-  serve          accept, deliver and record events until SIGINT or SIGTERM (the default)
-  migrate        bring the database's tables up to date, then end
-  check-config   read the configuration, print it without its secrets, then end
+  serve              accept, deliver and record events until SIGINT or SIGTERM (the default)
+  migrate            bring the database's tables up to date, then end
+  rotate-master-key  encrypt every secret in the database under the current master key, then end
+  check-config       read the configuration, print it without its secrets, then end
 
 Every option: config/default.yaml. Environment variables override the file named by --config or EVENT_CENTER_CONFIG.
 `;
 
+const COMMANDS = ['serve', 'migrate', 'rotate-master-key', 'check-config'];
 const EXIT_USAGE = 2;
 
 /**
@@ -30,7 +33,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  if (rest.length > 0 || !['serve', 'migrate', 'check-config'].includes(command)) {
+  if (rest.length > 0 || !COMMANDS.includes(command)) {
     throw new UsageError(`there is no command "${positionals.join(' ')}"`);
   }
   const config = loadConfig(process.env, values.config);
@@ -43,7 +46,18 @@ async function main(): Promise<number> {
     process.stdout.write(applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`);
     return 0;
   }
+  if (command === 'rotate-master-key') return rotate(config);
   return runUntilSignal(config);
+}
+
+/** 1 when secrets are left that none of the keys opens. */
+async function rotate(config: Config): Promise<number> {
+  const { keyId, resealed, current, unreadable } = await rotateMasterKey(config);
+  process.stdout.write(
+    `master key ${keyId}: ${String(resealed)} secrets encrypted anew, ${String(current)} already under it, ${String(unreadable.length)} unreadable\n`,
+  );
+  for (const sentence of unreadable) process.stderr.write(`event-center: ${sentence}\n`);
+  return unreadable.length === 0 ? 0 : 1;
 }
 
 function readArguments() {
@@ -80,10 +94,12 @@ async function runUntilSignal(config: Config): Promise<number> {
 
 function withoutSecrets(config: Config): unknown {
   const hide = (text: string | null): string | null => (text === null ? null : '***');
-  const hidePassword = (url: string): string => url.replace(/(:\/\/[^:/@]*):[^@/]*@/g, '$1:***@');
+  // A password may have an @ as it stands: the last one before the path ends it.
+  const hidePassword = (url: string): string => url.replace(/(:\/\/[^:/?#@]*):[^/?#]*@/g, '$1:***@');
   return {
     ...config,
     masterKey: hide(config.masterKey),
+    masterKeyPrevious: config.masterKeyPrevious.map(hide),
     adminToken: hide(config.adminToken),
     broker: { ...config.broker, url: hidePassword(config.broker.url) },
     database: { ...config.database, url: hidePassword(config.database.url) },

@@ -1,22 +1,69 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from './config.js';
 
 const FILE_NAME = 'master.key';
 
+/** Keys in hex. */
+export interface MasterKeys {
+  /** Seals, and opens. */
+  current: string;
+  /** Only open, while the key is being replaced. */
+  previous: string[];
+}
+
 /**
- * The master key in hex: the configured one, else the one kept in the data folder, made at the first start. The
- * configuration has already refused to do without one unless broker and database are the embedded ones.
+ * The master keys: the configured ones, else those kept in the data folder, a line each and the current one first. The
+ * file is made at the first start. The configuration has already refused to do without a key unless broker and database
+ * are the embedded ones.
  */
-export function masterKeyOf(config: Config): string {
-  if (config.masterKey !== null) return config.masterKey;
+export function masterKeysOf(config: Pick<Config, 'dataDir' | 'masterKey' | 'masterKeyPrevious'>): MasterKeys {
+  if (config.masterKey !== null) return { current: config.masterKey, previous: config.masterKeyPrevious };
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const file = join(config.dataDir, FILE_NAME);
   try {
-    writeFileSync(file, randomBytes(32).toString('hex'), { flag: 'wx', mode: 0o600 });
+    writeFileSync(keyFile(config), newKey(), { flag: 'wx', mode: 0o600, flush: true });
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
-  return readFileSync(file, 'utf8').trim();
+  const [current = '', ...previous] = readFileSync(keyFile(config), 'utf8').trim().split(/\s+/);
+  return { current, previous };
+}
+
+/**
+ * Puts a new key before the one in the data folder, and gives both. A replacement that was begun and not ended is gone on
+ * with: then there is a previous key already.
+ */
+export function beginNewKey(config: Pick<Config, 'dataDir' | 'masterKey' | 'masterKeyPrevious'>): MasterKeys {
+  const keys = masterKeysOf(config);
+  if (keys.previous.length > 0) return keys;
+  const replaced = { current: newKey(), previous: [keys.current] };
+  writeKeys(config, replaced);
+  return replaced;
+}
+
+/** Forgets the previous keys in the data folder, once nothing is sealed under them. */
+export function endNewKey(config: Pick<Config, 'dataDir'>, { current }: MasterKeys): void {
+  writeKeys(config, { current, previous: [] });
+}
+
+/** On disk when it returns; a crash at any moment leaves the old keys or the new ones. */
+function writeKeys(config: Pick<Config, 'dataDir'>, { current, previous }: MasterKeys): void {
+  const draft = `${keyFile(config)}.tmp`;
+  writeFileSync(draft, [current, ...previous].join('\n'), { mode: 0o600, flush: true });
+  renameSync(draft, keyFile(config));
+  const folder = openSync(config.dataDir, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+function keyFile({ dataDir }: Pick<Config, 'dataDir'>): string {
+  return join(dataDir, FILE_NAME);
+}
+
+function newKey(): string {
+  return randomBytes(32).toString('hex');
 }

@@ -11,7 +11,7 @@ import { Reconciler } from '../core/registry/reconcile.js';
 import { Redelivery } from '../core/redelivering/redelivery.js';
 import { RegistryAdmin } from '../core/registry/registry-admin.js';
 import { RegistryMirror } from '../core/registry/registry-mirror.js';
-import { masterKeyOf } from '../master-key.js';
+import { masterKeysOf } from '../master-key.js';
 import { PrometheusMetrics } from '../metrics.js';
 import { AjvSchemaCompiler } from '../schema/ajv.js';
 import { SqlAuditStore } from '../store/audit-store.js';
@@ -46,7 +46,8 @@ export type Surroundings = Awaited<ReturnType<typeof openSurroundings>>;
 export async function openSurroundings(config: Config, parts: Parts) {
   const { log } = parts;
   const metrics = new PrometheusMetrics(clock);
-  const secrets = new SecretBox(masterKeyOf(config));
+  const { current, previous } = masterKeysOf(config);
+  const secrets = new SecretBox(current, previous);
   const database = parts.add('database', databaseOf(config, log), (part) => part.close());
   await prepareDatabase(config, database, parts);
 

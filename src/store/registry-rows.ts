@@ -14,10 +14,21 @@ import { isUnreadable } from '../core/registry/unreadable-secret.js';
 import type { EventTypeRow, ListenerRow, NodeRow, RevisionRow } from './registry-tables.js';
 import type { SecretBox } from './secrets.js';
 
+/** The columns that are sealed, by table. */
+export const SEALED_COLUMNS = {
+  pub_event_node: ['app_key', 'client_key', 'previous_keys'],
+  pub_eventlistener: ['headers', 'secret'],
+} as const;
+
+/** What binds a sealed text to its place. `id` is the row's key as text. */
+export function secretContext(table: keyof typeof SEALED_COLUMNS, column: string, id: string): string {
+  return `${table}.${column}:${id}`;
+}
+
 /** Rows of the registry's tables and what they stand for; secrets are sealed for their column and row. */
 export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
   const seal = (column: string, secret: string | UnreadableSecret) =>
-    sealed(secrets, secret, `pub_event_node.${column}:${node.nodeCode}`);
+    sealed(secrets, secret, secretContext('pub_event_node', column, node.nodeCode));
   const hasPrevious = isUnreadable(node.previousKeys) || node.previousKeys.length > 0;
   return {
     node_code: node.nodeCode,
@@ -40,7 +51,8 @@ export function nodeToRow(node: Node, secrets: SecretBox): NodeRow {
 
 /** What does not open under the master key holds nothing else up: it comes as unreadable. */
 export function nodeFromRow(row: NodeRow, secrets: SecretBox): Node {
-  const open = (column: string, text: string) => opened(secrets, text, `pub_event_node.${column}:${row.node_code}`);
+  const open = (column: string, text: string) =>
+    opened(secrets, text, secretContext('pub_event_node', column, row.node_code));
   const previousKeys = row.previous_keys === null ? '[]' : open('previous_keys', row.previous_keys);
   return {
     nodeCode: row.node_code,
@@ -94,7 +106,7 @@ export function eventTypeFromRow(row: EventTypeRow): EventType {
 /** Headers are sealed as well: they are where receivers expect their API keys. */
 export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerRow {
   const seal = (column: string, secret: string | UnreadableSecret) =>
-    sealed(secrets, secret, `pub_eventlistener.${column}:${listener.id}`);
+    sealed(secrets, secret, secretContext('pub_eventlistener', column, listener.id));
   return {
     id: listener.id,
     event_type_id: listener.eventTypeId,
@@ -123,7 +135,8 @@ export function listenerToRow(listener: Listener, secrets: SecretBox): ListenerR
 
 /** What does not open under the master key holds nothing else up: it comes as unreadable. */
 export function listenerFromRow(row: ListenerRow, secrets: SecretBox): Listener {
-  const open = (column: string, text: string) => opened(secrets, text, `pub_eventlistener.${column}:${row.id}`);
+  const open = (column: string, text: string) =>
+    opened(secrets, text, secretContext('pub_eventlistener', column, row.id));
   const headers = open('headers', row.headers);
   return {
     id: row.id,

@@ -13,6 +13,11 @@ import { execute, rowsOf } from './sql.js';
 const KEY_CHECK_TEXT = 'event-center';
 const KEY_CHECK_CONTEXT = 'pub_registry.key_check:1';
 
+/** A new `key_check`, sealed by the key that seals. */
+export function sealKeyCheck(secrets: SecretBox): string {
+  return secrets.seal(KEY_CHECK_TEXT, KEY_CHECK_CONTEXT);
+}
+
 export interface RegistryStoreDeps {
   database: Database;
   secrets: SecretBox;
@@ -20,8 +25,10 @@ export interface RegistryStoreDeps {
 }
 
 /**
- * The registry in the database. Everything but `pruneRevisions` throws CONFIG_INVALID when the master key is not the one
- * that this database was set up with; a single secret that does not open comes as unreadable.
+ * The registry in the database. Everything but `pruneRevisions` throws CONFIG_INVALID when the key of this database is not
+ * among the master keys; a single secret that does not open comes as unreadable. The key of the database is the one that
+ * its `key_check` is sealed under: it seals whatever is written, also where a newer key is known, so that processes
+ * without that one read it. `rotateMasterKey` changes it.
  */
 export class SqlRegistryStore implements RegistryStore {
   readonly #deps: RegistryStoreDeps;
@@ -65,7 +72,8 @@ export class SqlRegistryStore implements RegistryStore {
       await execute(manager, 'UPDATE pub_registry SET version = version + 1 WHERE id = 1');
       const { version, key_check: keyCheck } = await this.#readRow(manager);
       if (keyCheck === null) await this.#writeKeyCheck(manager);
-      const value = await work(new SqlRegistryWriter({ ...this.#deps, manager, version, actor }));
+      const secrets = keyCheck === null ? this.#deps.secrets : this.#deps.secrets.sealingLike(keyCheck);
+      const value = await work(new SqlRegistryWriter({ ...this.#deps, secrets, manager, version, actor }));
       return { value, version };
     });
   }
@@ -101,20 +109,22 @@ export class SqlRegistryStore implements RegistryStore {
 
   /** The first one writes; whoever comes later has to have the same key. */
   async #writeKeyCheck(manager: EntityManager): Promise<void> {
-    const check = this.#deps.secrets.seal(KEY_CHECK_TEXT, KEY_CHECK_CONTEXT);
+    const check = sealKeyCheck(this.#deps.secrets);
     await execute(manager, 'UPDATE pub_registry SET key_check = ? WHERE id = 1 AND key_check IS NULL', [check]);
     await this.#readRow(manager);
   }
 }
 
-function expectSameKey(secrets: SecretBox, keyCheck: string): void {
+/** @throws CONFIG_INVALID when the key of this `key_check` is not among the master keys. */
+export function expectSameKey(secrets: SecretBox, keyCheck: string): void {
   try {
     secrets.open(keyCheck, KEY_CHECK_CONTEXT);
   } catch (error) {
     if (!hasCode(error, 'CONFIG_INVALID')) throw error;
     throw new EventCenterError(
       'CONFIG_INVALID',
-      'this database was set up with another master key (EVENT_CENTER_MASTER_KEY): start with that one. ' +
+      'this database was set up with another master key (EVENT_CENTER_MASTER_KEY): start with that one, ' +
+        'or with that one as EVENT_CENTER_MASTER_KEY_PREVIOUS beside the one that replaces it. ' +
         'Where the variable is not set, the key is the file master.key in the data folder: put the former file back. ' +
         `(${error.message})`,
     );
