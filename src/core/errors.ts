@@ -19,6 +19,7 @@ const ERROR_TABLE = {
   UNKNOWN_APP: { status: 401, retryable: false, title: 'The application is not registered' },
   BAD_SIGNATURE: { status: 401, retryable: false, title: 'The signature is wrong' },
   TIMESTAMP_EXPIRED: { status: 401, retryable: false, title: 'The timestamp is missing or too far away' },
+  SIGNATURE_USED: { status: 401, retryable: false, title: 'The very same signed request was accepted before' },
   UNKNOWN_EVENT_TYPE: { status: 422, retryable: false, title: 'The event type is not registered' },
   NOT_OWNER: { status: 403, retryable: false, title: 'The application does not own the event type' },
   SCHEMA_MISMATCH: {

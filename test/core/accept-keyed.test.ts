@@ -29,7 +29,7 @@ function send(setting: AcceptingSetting, change: Partial<Submission> = {}, appId
     (field): field is [string, string] => field[0] !== 'uuid' && typeof field[1] === 'string',
   );
   return setting.acceptor.acceptSigned(
-    { appId, ts: String(setting.clock.time), isSignedWith: () => true, unreadable: null },
+    { appId, ts: String(setting.clock.time), sign: 'right', isSignedWith: () => true, unreadable: null },
     () => ({ bodyFields, ...submission }),
   );
 }

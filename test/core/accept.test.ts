@@ -25,7 +25,7 @@ const registered = {
 
 /** The acceptor with a signature that is already right. */
 function signed(setting: AcceptingSetting, submission: Partial<Submission>, appId = 'A') {
-  const call = { appId, ts: String(setting.clock.time), isSignedWith: () => true, unreadable: null };
+  const call = { appId, ts: String(setting.clock.time), sign: 'right', isSignedWith: () => true, unreadable: null };
   return setting.acceptor.acceptSigned(call, () => ({ ...EVENT, ...submission }));
 }
 

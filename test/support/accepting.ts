@@ -250,6 +250,7 @@ export class AcceptingSetting {
       options: {
         clockSkewMs: 300_000,
         requireTenant: false,
+        refuseReplays: false,
         idempotencyTtlMs: 86_400_000,
         confirmTimeoutMs: 5_000,
         revealUnknownApp: true,

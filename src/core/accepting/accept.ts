@@ -7,6 +7,7 @@ import type { Broker, Metrics } from '../ports.js';
 import type { RegistrySnapshot } from '../registry/registry.js';
 import { bodyHash, checkSubmission, type CheckedSubmission, type Submission } from './submission.js';
 import { TokenBucket } from './token-bucket.js';
+import { UsedSignatures } from './used-signatures.js';
 
 export interface AcceptorDeps extends AuthenticatorDeps, KeyedPublishDeps {
   broker: Pick<Broker, 'publishEvent' | 'publishToJournal'>;
@@ -15,6 +16,8 @@ export interface AcceptorDeps extends AuthenticatorDeps, KeyedPublishDeps {
     KeyedPublishDeps['options'] & {
       /** Whether `tenantCode` is required. */
       requireTenant: boolean;
+      /** Whether a signed request is refused that was accepted before. */
+      refuseReplays: boolean;
     };
 }
 
@@ -48,11 +51,13 @@ type SendLine = Record<string, unknown>;
 export class Acceptor {
   readonly authenticator: Authenticator;
   readonly #deps: AcceptorDeps;
+  readonly #usedSignatures: UsedSignatures | null;
   readonly #sendRates = new Map<string, TokenBucket>();
 
   constructor(deps: AcceptorDeps) {
     this.#deps = deps;
     this.authenticator = new Authenticator(deps);
+    this.#usedSignatures = deps.options.refuseReplays ? new UsedSignatures(deps) : null;
   }
 
   /**
@@ -65,7 +70,9 @@ export class Acceptor {
     const line: SendLine = { appId: shortened(call.appId) };
     return this.#observe(line, async () => {
       const node = await this.authenticator.authenticate(call);
-      return this.#accept({ node, sourceIdField: 'sourceID' }, read, line);
+      const accept = (): Promise<Accepted> => this.#accept({ node, sourceIdField: 'sourceID' }, read, line);
+      if (this.#usedSignatures === null) return accept();
+      return this.#usedSignatures.once({ appId: node.nodeCode, sign: call.sign, ts: Number(call.ts) }, accept);
     });
   }
 

@@ -11,6 +11,8 @@ export interface SignedCall {
   appId: string | null;
   /** The signed timestamp as text. */
   ts: string | null;
+  /** The signature as the call has it; empty when it has none. */
+  sign: string;
   /** Whether the call's signature is right under a key. Costs the same for every key. */
   isSignedWith(key: string, algorithm: SignatureAlgorithm): boolean;
   /** Why the body cannot be read, which means that no signature can be checked; else null. */
@@ -51,6 +53,7 @@ export class Authenticator {
     const { clock, options } = this.#deps;
     const node = await this.#findNode(call.appId);
     const isRight = this.#isSigned(call, node);
+    if (!isRight && !options.revealUnknownApp) await this.#askAsForUnknown(call.appId);
     if (node === null && options.revealUnknownApp) {
       throw new EventCenterError('UNKNOWN_APP', 'appId: expected the code of a registered, enabled node');
     }
@@ -76,6 +79,12 @@ export class Authenticator {
     const { registry } = this.#deps;
     const node = registry.current().node(appId) ?? (await registry.refreshed()).node(appId);
     return node?.enabled === true ? node : null;
+  }
+
+  /** The store was asked for an application that nobody knows. It is for a known one too, so that the time tells nothing. */
+  async #askAsForUnknown(appId: string | null): Promise<void> {
+    const { registry } = this.#deps;
+    if (appId !== null && registry.current().node(appId) !== null) await registry.refreshed();
   }
 
   #isSigned(call: SignedCall, node: Node | null): boolean {

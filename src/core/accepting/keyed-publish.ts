@@ -131,7 +131,7 @@ async function settleKey(deps: KeyedPublishDeps, settle: 'done' | 'free', reques
 }
 
 /** What `answer` gives; it goes on when it is late. @throws UNAVAILABLE after `STORE_WAIT_MS`. */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
+export async function inTime<T>(answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {

@@ -39,6 +39,7 @@ export function readSignedRequest(req: IncomingMessage, target: RequestTarget, b
   return {
     appId: query.values.get('appId') ?? headerText(req, 'appid'),
     ts: query.values.get('ts') ?? null,
+    sign,
     query,
     fields,
     unreadable,
