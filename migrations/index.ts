@@ -3,6 +3,7 @@ import { Registry1763600000000 } from './1763600000000-registry.js';
 import { Access1763600001000 } from './1763600001000-access.js';
 import { Journal1763600002000 } from './1763600002000-journal.js';
 import { Lease1763600003000 } from './1763600003000-lease.js';
+import { TokenScope1763600006000 } from './1763600006000-token-scope.js';
 
 /** All migrations in the order of their timestamps. Append only: one that was released never changes. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -10,4 +11,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Access1763600001000,
   Journal1763600002000,
   Lease1763600003000,
+  TokenScope1763600006000,
 ];

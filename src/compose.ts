@@ -5,7 +5,7 @@ import type { Log } from './core/ports.js';
 import { HttpServer } from './http/server.js';
 import { createLog } from './log.js';
 import { Parts, type Centre } from './compose/parts.js';
-import { DATABASE_WAIT_MS, databaseOf, openSurroundings } from './compose/surroundings.js';
+import { DATABASE_WAIT_MS, databaseOf, migrateAudited, openSurroundings } from './compose/surroundings.js';
 import { startDelivering } from './compose/delivering.js';
 import { answering, leaseDeskOf, startEmptying } from './compose/answering.js';
 
@@ -15,10 +15,11 @@ const READY_LOOK_MS = 100;
 
 /** Brings the tables up to date; gives the names of the migrations that ran. */
 export async function migrate(config: Config): Promise<string[]> {
-  const database = databaseOf(config, createLog(config.log.level));
+  const log = createLog(config.log.level);
+  const database = databaseOf(config, log);
   try {
     await database.waitUntilReady(DATABASE_WAIT_MS);
-    return await database.migrate();
+    return await migrateAudited(database, { name: 'command:migrate', requestId: null }, log);
   } finally {
     await database.close();
   }

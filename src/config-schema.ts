@@ -115,6 +115,20 @@ export const configSchema = z.strictObject({
         .string()
         .regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'expected a path such as /event, without a slash at its end')
         .default('/event'),
+      /** Whose `X-Forwarded-For` is believed. */
+      trustedProxies: networks.default([]),
+    })
+    .prefault({}),
+  access: z
+    .strictObject({
+      /** Too many tokens that are not good lock their address for a while. */
+      lockout: z
+        .strictObject({
+          failures: whole(0, 1_000_000).default(20),
+          windowMs: whole(1_000, 24 * HOUR_MS).default(60_000),
+          durationMs: whole(1_000, 24 * HOUR_MS).default(60_000),
+        })
+        .prefault({}),
     })
     .prefault({}),
   broker: z

@@ -14,6 +14,8 @@ export interface GaugeSources {
   journal: Pick<JournalReader, 'oldestUnsettled'>;
   isDatabaseUp: () => boolean;
   openCircuitBreakers: () => number;
+  /** Addresses from which too many tokens that are not good came. */
+  lockedAddresses: () => number;
   /** Whether this process writes the journal; only then its lag is known. */
   recordsJournal: boolean;
 }
@@ -53,6 +55,7 @@ export function createGauges(registry: Registry) {
       [],
     ),
     unreadableSecrets: gauge('unreadable_secrets', 'Secrets of the registry that cannot be decrypted.', []),
+    lockedAddresses: gauge('locked_addresses', 'Addresses that are locked out of the management API.', []),
     openBreakers: gauge('circuit_breakers_open', 'Listeners that are not called for the time being.', []),
   };
 }
@@ -65,6 +68,7 @@ export async function collectGauges(gauges: Gauges, sources: GaugeSources, known
   gauges.unconfirmedQueues.set(status.unconfirmedQueues.length);
   gauges.databaseUp.set(Number(sources.isDatabaseUp()));
   gauges.openBreakers.set(sources.openCircuitBreakers());
+  gauges.lockedAddresses.set(sources.lockedAddresses());
   collectRegistry(gauges, sources, known.now);
   await Promise.all([
     collectOwnQueues(gauges, sources, known),

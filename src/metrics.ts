@@ -75,6 +75,10 @@ export class PrometheusMetrics implements Metrics {
     this.#counters.leases.inc({ result: what }, count);
   }
 
+  callerRefused(reason: string): void {
+    this.#counters.callersRefused.inc({ reason });
+  }
+
   incident(name: string): void {
     this.#counters.incidents.inc({ name });
   }
@@ -95,6 +99,9 @@ function countersOf(registry: Registry) {
     recordedEvents: counter('journal_events_total', 'Events written by the journal.', []),
     recordedOutcomes: counter('journal_outcomes_total', 'Outcomes written by the journal.', []),
     leases: counter('leases_total', 'Leases of events for plugins: given, and how they ended.', ['result']),
+    callersRefused: counter('callers_refused_total', 'Calls of the management API that were not let in, by reason.', [
+      'reason',
+    ]),
     incidents: counter('incidents_total', 'What is not normal but was handled, by name.', ['name']),
     acceptSeconds: histogram({
       name: 'accept_duration_seconds',

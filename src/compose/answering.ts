@@ -4,7 +4,7 @@ import { LeaseDesk } from '../core/leasing/lease-desk.js';
 import { RetiredQueues, type RetiredQueuesDeps } from '../core/leasing/retired-queues.js';
 import { readinessOf } from '../core/readiness.js';
 import { createHealthApp, createManagementApp } from '../http/management/app.js';
-import { actorOf } from '../http/management/authenticate.js';
+import { callerOf } from '../http/management/authenticate.js';
 import { publishEventsRouter } from '../http/publish-events.js';
 import { claim } from '../http/sending/claim.js';
 import { createEventManager } from '../http/sending/event-manager.js';
@@ -47,7 +47,7 @@ export function answering(
   parts: Parts,
 ): HttpServerOptions {
   const { config, log, metrics, database, broker, registry, journal, claims } = surroundings;
-  const { host, port, contextPath } = config.http;
+  const { host, port, contextPath, trustedProxies } = config.http;
   metrics.observe({
     broker,
     snapshot: () => (registry.loaded ? registry.current() : null),
@@ -56,6 +56,7 @@ export function answering(
     journal,
     isDatabaseUp: () => database.status().ready,
     openCircuitBreakers: () => delivering?.worker.openCircuits() ?? 0,
+    lockedAddresses: () => surroundings.access.lockedAddresses(),
     recordsJournal: delivering !== null,
   });
   const readiness = () =>
@@ -91,8 +92,16 @@ export function answering(
       'claim.do': claim({ ...call, claims }),
     },
   });
-  const publishEvents = publishEventsRouter({ acceptor, actorOf, maxBodyBytes });
+  const publishEvents = publishEventsRouter({ acceptor, callerOf, maxBodyBytes });
   const deliveries = new DeliveryDesk({ redelivery, replays, audit, clock, log });
-  const app = createManagementApp({ ...surroundings, readiness, deliveries, publishEvents, clock, contextPath });
+  const app = createManagementApp({
+    ...surroundings,
+    readiness,
+    deliveries,
+    publishEvents,
+    clock,
+    contextPath,
+    trustedProxies,
+  });
   return { host, port, eventManager, app };
 }

@@ -4,9 +4,11 @@ import { AddressPolicy } from '../callback/address-policy.js';
 import { createListenerCaller } from '../callback/listener-caller.js';
 import type { Config } from '../config.js';
 import { Access } from '../core/access/access.js';
+import { appendAudit } from '../core/access/audit.js';
+import { Lockout } from '../core/access/lockout.js';
 import { EventCenterError, hasCode } from '../core/errors.js';
 import { Periodic } from '../core/periodic.js';
-import type { Broker, Log } from '../core/ports.js';
+import type { Actor, Broker, Log } from '../core/ports.js';
 import { Reconciler } from '../core/registry/reconcile.js';
 import { Redelivery } from '../core/redelivering/redelivery.js';
 import { RegistryAdmin } from '../core/registry/registry-admin.js';
@@ -92,7 +94,8 @@ export async function openSurroundings(config: Config, parts: Parts) {
   });
   const audit = new SqlAuditStore({ database });
   const tokens = new SqlTokenStore({ database });
-  const access = new Access({ tokens, audit, clock, log, adminToken: config.adminToken });
+  const lockout = new Lockout({ clock, options: config.access.lockout });
+  const access = new Access({ tokens, audit, registry, lockout, metrics, clock, log, adminToken: config.adminToken });
   const caller = createListenerCaller({ clock, userAgent: USER_AGENT, addresses });
   parts.add('caller', caller, (part) => part.close());
   const redeliveryStore = new SqlRedeliveryStore({ database });
@@ -116,7 +119,7 @@ export async function openSurroundings(config: Config, parts: Parts) {
 async function prepareDatabase(config: Config, database: Database, parts: Parts): Promise<void> {
   const prepare = async (): Promise<void> => {
     if (config.database.autoMigrate) {
-      await database.migrate();
+      await migrateAudited(database, { name: 'system', requestId: null }, parts.log);
     } else if (await database.hasPendingMigrations()) {
       throw new EventCenterError('CONFIG_INVALID', 'the tables are not up to date: run `event-center migrate` first');
     }
@@ -142,6 +145,19 @@ async function prepareDatabase(config: Config, database: Database, parts: Parts)
     retry.start();
     parts.add('migration', retry, (part) => part.stop());
   }
+}
+
+/** Brings the tables up to date and notes in the audit log what ran; gives the names of the migrations. */
+export async function migrateAudited(database: Database, actor: Actor, log: Log): Promise<string[]> {
+  const migrations = await database.migrate();
+  if (migrations.length === 0) return migrations;
+  await appendAudit({ audit: new SqlAuditStore({ database }), clock, log }, actor, {
+    action: 'database.migrated',
+    subjectKind: 'database',
+    subjectId: 'tables',
+    detail: { migrations },
+  });
+  return migrations;
 }
 
 /** Keeps the broker's topology equal to the registry: at each new snapshot, and all of it again every minute. */

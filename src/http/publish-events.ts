@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Acceptor } from '../core/accepting/accept.js';
 import { EventCenterError, invalidField, invalidFields, type FieldError } from '../core/errors.js';
 import { BUILT_IN_NODE_CODE } from '../core/model.js';
-import type { Actor } from '../core/ports.js';
+import { expectWithin, type Caller } from '../core/access/caller.js';
 import type { Submission } from '../core/accepting/submission.js';
 import { readFields } from './read-fields.js';
 import { readEventTexts, type EventText } from './user-object-text.js';
@@ -40,8 +40,8 @@ export const publishEventSchema = z.strictObject({
 
 export interface PublishEventsOptions {
   acceptor: Acceptor;
-  /** Whose token it is; authentication and role are checked before. */
-  actorOf: (res: Response) => Actor;
+  /** Whose token it is; authentication and role are checked before. A caller of one node sends for that node. */
+  callerOf: (res: Response) => Caller;
   /** Most bytes of one payload. */
   maxBodyBytes: number;
 }
@@ -51,7 +51,7 @@ export interface PublishEventsOptions {
  * → 202 `{eventId, code}`; an array of up to 500 → 207 `{items}` in order, each accepted or refused on its own, those
  * under one key one after another. Errors go to the error middleware.
  */
-export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: PublishEventsOptions): Router {
+export function publishEventsRouter({ acceptor, callerOf, maxBodyBytes }: PublishEventsOptions): Router {
   const router = express.Router();
   const limit = Math.max(MIN_CALL_BYTES, 2 * maxBodyBytes);
   const texts = new WeakMap<IncomingMessage, string>();
@@ -59,10 +59,10 @@ export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: Publish
   const verify = (req: IncomingMessage, _res: ServerResponse, body: Buffer, encoding: string): void => {
     if (encoding === 'utf-8') texts.set(req, body.toString('utf8'));
   };
-  const read = (actor: Actor, input: EventInput): ReadEvent =>
-    recording(acceptor, actor, () => readEvent(input, maxBodyBytes));
-  const publish = (actor: Actor, { submission, appId }: ReadEvent) =>
-    acceptor.acceptTrusted({ actor: actor.name, appId }, submission);
+  const read = (caller: Caller, input: EventInput): ReadEvent =>
+    recording(acceptor, caller, () => ofCaller(caller, readEvent(input, maxBodyBytes)));
+  const publish = (caller: Caller, { submission, appId }: ReadEvent) =>
+    acceptor.acceptTrusted({ actor: caller.actor.name, appId }, submission);
 
   router.post(
     '/events',
@@ -73,12 +73,12 @@ export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: Publish
       if (body === undefined || json === undefined) {
         throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json in UTF-8');
       }
-      const actor = actorOf(res);
+      const caller = callerOf(res);
       const traceparent = req.get('traceparent') ?? null;
       if (!Array.isArray(body)) {
         const uuid = req.get('idempotency-key') ?? null;
-        const event = read(actor, { value: body, text: readEventTexts(json)[0] ?? NO_TEXT, uuid, traceparent });
-        res.status(202).json(await publish(actor, event));
+        const event = read(caller, { value: body, text: readEventTexts(json)[0] ?? NO_TEXT, uuid, traceparent });
+        res.status(202).json(await publish(caller, event));
         return;
       }
       if (body.length === 0 || body.length > MAX_EVENTS) {
@@ -90,14 +90,14 @@ export function publishEventsRouter({ acceptor, actorOf, maxBodyBytes }: Publish
       for (const [index, value] of body.entries()) {
         const text = eventTexts[index] ?? NO_TEXT;
         try {
-          events.push({ index, event: read(actor, { value, text, uuid: null, traceparent }) });
+          events.push({ index, event: read(caller, { value, text, uuid: null, traceparent }) });
         } catch (error) {
           items[index] = refusedItem(error);
         }
       }
       await eachBounded(lanesOf(events), async (lane) => {
         for (const { index, event } of lane) {
-          items[index] = await publish(actor, event).then((accepted) => ({ status: 202, ...accepted }), refusedItem);
+          items[index] = await publish(caller, event).then((accepted) => ({ status: 202, ...accepted }), refusedItem);
         }
       });
       res.status(207).json({ items });
@@ -130,11 +130,11 @@ function lanesOf(events: IndexedEvent[]): IndexedEvent[][] {
 }
 
 /** Counts and logs what `read` refuses, as the acceptor does with what it refuses itself. */
-function recording<T>(acceptor: Acceptor, actor: Actor, read: () => T): T {
+function recording<T>(acceptor: Acceptor, caller: Caller, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (error instanceof EventCenterError) acceptor.recordRefusal(error, { actor: actor.name });
+    if (error instanceof EventCenterError) acceptor.recordRefusal(error, { actor: caller.actor.name });
     throw error;
   }
 }
@@ -152,6 +152,13 @@ interface ReadEvent {
   submission: Submission;
   /** The node in whose name it is sent. */
   appId: string | null;
+}
+
+/** The event in the name of the caller's node. @throws FORBIDDEN when it names another one. */
+function ofCaller(caller: Caller, event: ReadEvent): ReadEvent {
+  if (caller.nodeCode === null) return event;
+  if (event.appId !== null) expectWithin(caller, 'appId', event.appId);
+  return { ...event, appId: caller.nodeCode };
 }
 
 function readEvent(input: EventInput, maxBodyBytes: number): ReadEvent {

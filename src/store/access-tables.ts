@@ -21,6 +21,7 @@ export interface TokenRow {
   live_name: string | null;
   token_hash: Buffer;
   role: string;
+  node_code: string | null;
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;
@@ -73,6 +74,7 @@ function tokenTable(columns: Columns): TableShape {
       live_name: nullable(columns.text(200)),
       token_hash: columns.bytes(32),
       role: columns.text(16),
+      node_code: nullable(columns.text(40)),
       created_at: columns.time(),
       expires_at: nullable(columns.time()),
       revoked_at: nullable(columns.time()),

@@ -13,11 +13,13 @@ import type {
   Page,
   PageRequest,
   StatsInterval,
+  StatsRequest,
 } from '../core/ports.js';
 import { isUuid } from '../core/ids.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';
 import type { Database } from './database.js';
-import { newestFirst, newestFirstOfEach } from './journal-lists.js';
+import { newestFirst, newestFirstOfEach, type ListQuery } from './journal-lists.js';
+import { eventsConcerning } from './node-events.js';
 import {
   ATTEMPT_COLUMNS,
   attemptOf,
@@ -55,7 +57,7 @@ export class SqlJournalReader implements JournalReader {
   }
 
   async listEvents(filter: EventFilter, page: PageRequest): Promise<Page<EventSummary>> {
-    const { sql, parameters } = newestFirst({
+    const list: ListQuery = {
       table: 'pub_event',
       columns: SUMMARY_COLUMNS,
       time: 'accepted_at',
@@ -71,7 +73,10 @@ export class SqlJournalReader implements JournalReader {
       to: filter.to,
       after: positionOf(page.cursor, 1),
       limit: page.limit + 1,
-    });
+    };
+    const { concerning } = filter;
+    const { sql, parameters } =
+      concerning === undefined ? newestFirst(list) : eventsConcerning(list, concerning, DELIVERY_STATES);
     const rows = await this.#database.run((manager) => rowsOf<RawSummary>(manager, sql, parameters));
     return pageOf(rows, page, {
       item: summaryOf,
@@ -175,7 +180,7 @@ export class SqlJournalReader implements JournalReader {
     return pageOf(rows, page, { item: failureOf, position: (row) => ({ time: row.failed_at, ids: [row.id] }) });
   }
 
-  async stats(from: number, to: number, intervalMs: number): Promise<StatsInterval[]> {
+  async stats({ from, to, intervalMs, nodeCode }: StatsRequest): Promise<StatsInterval[]> {
     const count = Math.ceil((to - from) / intervalMs);
     if (!(intervalMs > 0) || count > MOST_INTERVALS) {
       throw invalidField(
@@ -191,11 +196,11 @@ export class SqlJournalReader implements JournalReader {
     const offset = (column: string) => `${column} - ? - (${column} - ?) % ?`;
     const events =
       `SELECT ${offset('accepted_at')} AS start, COUNT(*) AS n FROM pub_event` +
-      ' WHERE accepted_at >= ? AND accepted_at < ? GROUP BY start';
+      ` WHERE ${nodeCode === null ? '' : 'app_id = ? AND '}accepted_at >= ? AND accepted_at < ? GROUP BY start`;
     const deliveries =
       `SELECT ${offset('created_at')} AS start, state, COUNT(*) AS n FROM pub_event_delivery` +
-      " WHERE state IN ('succeeded', 'retrying', 'failed') AND created_at >= ? AND created_at < ? GROUP BY start, state";
-    const parameters = [from, from, intervalMs, from, to];
+      ` WHERE state IN ('succeeded', 'retrying', 'failed')${nodeCode === null ? '' : ' AND node_code = ?'} AND created_at >= ? AND created_at < ? GROUP BY start, state`;
+    const parameters = [from, from, intervalMs, ...(nodeCode === null ? [] : [nodeCode]), from, to];
     await this.#database.run(async (manager) => {
       for (const { start, n } of await rowsOf<{ start: number; n: number }>(manager, events, parameters)) {
         const interval = intervals[start / intervalMs];
@@ -210,12 +215,14 @@ export class SqlJournalReader implements JournalReader {
     return intervals;
   }
 
-  async oldestUnsettled(): Promise<{ nodeCode: string; acceptedAt: number; count: number }[]> {
+  async oldestUnsettled(nodeCode?: string): Promise<{ nodeCode: string; acceptedAt: number; count: number }[]> {
     const rows = await this.#database.run((manager) =>
       rowsOf<{ node_code: string; oldest: number; n: number }>(
         manager,
         'SELECT node_code, MIN(created_at) AS oldest, COUNT(*) AS n FROM pub_event_delivery' +
-          " WHERE state IN ('pending', 'retrying') GROUP BY node_code ORDER BY node_code",
+          ` WHERE state IN ('pending', 'retrying')${nodeCode === undefined ? '' : ' AND node_code = ?'}` +
+          ' GROUP BY node_code ORDER BY node_code',
+        nodeCode === undefined ? [] : [nodeCode],
       ),
     );
     return rows.map((row) => ({ nodeCode: row.node_code, acceptedAt: row.oldest, count: row.n }));

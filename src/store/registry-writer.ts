@@ -83,6 +83,11 @@ export class SqlRegistryWriter implements RegistryWriter {
     await execute(this.#manager, 'DELETE FROM pub_event_node WHERE node_code = ?', [nodeCode]);
   }
 
+  revokeTokensOf(nodeCode: string): Promise<number> {
+    const sql = 'UPDATE pub_api_token SET revoked_at = ?, live_name = NULL WHERE node_code = ? AND revoked_at IS NULL';
+    return execute(this.#manager, sql, [this.#deps.clock.now(), nodeCode]);
+  }
+
   saveEventType(eventType: EventType): Promise<void> {
     return this.#save('pub_eventtype', { id: eventType.id }, eventTypeToRow(eventType));
   }

@@ -3,7 +3,8 @@ import type { DeliveryFilter, EventFilter, Page, PageRequest } from '../../src/c
 import type { Database } from '../../src/store/database.js';
 import { SqlJournalReader } from '../../src/store/journal-reader.js';
 import { SqlJournalStore } from '../../src/store/journal-store.js';
-import { execute } from '../../src/store/sql.js';
+import { eventsConcerning } from '../../src/store/node-events.js';
+import { execute, rowsOf } from '../../src/store/sql.js';
 import { describeEachDatabase, type TestDatabase } from '../support/databases.js';
 import { outcomeOf, owedListener, recordedEvent } from '../support/journalling.js';
 
@@ -146,7 +147,7 @@ describeEachDatabase('reading the journal', (create) => {
   });
 
   it('counts by interval what was accepted and what became of it', async () => {
-    const stats = await reader.stats(T, T + 3_000, 1_000);
+    const stats = await reader.stats({ from: T, to: T + 3_000, intervalMs: 1_000, nodeCode: null });
     expect(stats.map(({ accepted }) => accepted)).toEqual([4, 4, 4]);
     expect(stats.reduce((sum, one) => sum + one.delivered, 0)).toBe(28);
     expect(stats.map(({ failed }) => failed)).toEqual([1, 0, 0]);
@@ -155,7 +156,55 @@ describeEachDatabase('reading the journal', (create) => {
       [1_000, 2_000],
       [2_000, 3_000],
     ]);
-    await expect(reader.stats(T, T + 1_000_000, 1)).rejects.toMatchObject({ code: 'INVALID_PARAM' });
+    await expect(reader.stats({ from: T, to: T + 1_000_000, intervalMs: 1, nodeCode: null })).rejects.toMatchObject({
+      code: 'INVALID_PARAM',
+    });
+  });
+
+  it.each([1, 2, 5, 100])('lists what a node sent or was owed, each event once, %d at a time', async (limit) => {
+    const concerning = async (filter: EventFilter) =>
+      (await allOf((page) => reader.listEvents(filter, page), limit)).map((item) => item.eventId);
+    const owed = newestFirst.filter((id) => id !== events[11]?.event.eventId);
+    expect(await concerning({ concerning: 'A' })).toEqual(owed);
+    expect(await concerning({ concerning: 'nobody' })).toEqual([]);
+    const sentByX = new Set(events.filter(({ event }) => event.appId === 'X').map(({ event }) => event.eventId));
+    expect(await concerning({ concerning: 'X' })).toEqual(newestFirst.filter((id) => sentByX.has(id)));
+    expect(await concerning({ concerning: 'X', appId: 'Y' })).toEqual([]);
+    expect(await concerning({ concerning: 'A', appId: 'X' })).toEqual(newestFirst.filter((id) => sentByX.has(id)));
+    const even = new Set(events.filter(({ event }) => event.sourceId === 'even').map(({ event }) => event.eventId));
+    expect(await concerning({ concerning: 'A', sourceId: 'even', from: T + 1_000, to: T + 2_000 })).toEqual(
+      newestFirst.filter(
+        (id) => even.has(id) && events.findIndex(({ event }) => event.eventId === id) in { 4: 0, 6: 0 },
+      ),
+    );
+  });
+
+  it('finds what concerns a node by indexes, without reading the rest', async () => {
+    const explained = await database.run(async (manager) => {
+      const { sql, parameters } = eventsConcerning(
+        {
+          ...{ table: 'pub_event', columns: ['event_id'], time: 'accepted_at', ids: ['event_id'] },
+          ...{ equal: {}, from: undefined, to: undefined, after: null, limit: 51 },
+        },
+        'A',
+        ['pending', 'failed'],
+      );
+      const explain = test.url.startsWith('sqlite:') ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
+      return JSON.stringify(await rowsOf(manager, `${explain} ${sql}`, parameters));
+    });
+    expect(explained).toContain('pub_event_app');
+    expect(explained).toContain('pub_event_delivery_node');
+    expect(explained).not.toMatch(/SCAN (d|e)\b/);
+  });
+
+  it('counts what a node sent and what became of its deliveries', async () => {
+    const range = { from: T, to: T + 3_000, intervalMs: 3_000 };
+    expect(await reader.stats({ ...range, nodeCode: 'X' })).toMatchObject([{ accepted: 6, delivered: 0 }]);
+    expect(await reader.stats({ ...range, nodeCode: 'A' })).toMatchObject([
+      { accepted: 0, delivered: 19, retrying: 2, failed: 1 },
+    ]);
+    expect(await reader.stats({ ...range, nodeCode: 'B' })).toMatchObject([{ accepted: 0, delivered: 9, failed: 0 }]);
+    expect(await reader.oldestUnsettled('B')).toEqual([{ nodeCode: 'B', acceptedAt: T + 2_000, count: 2 }]);
   });
 
   it('names the oldest unsettled delivery of each node', async () => {

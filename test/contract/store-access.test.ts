@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { ApiToken } from '../../src/core/ports.js';
 import { SqlAuditStore } from '../../src/store/audit-store.js';
+import { SqlRegistryStore } from '../../src/store/registry-store.js';
+import { SecretBox } from '../../src/store/secrets.js';
 import { SqlTokenStore } from '../../src/store/token-store.js';
 import { describeEachDatabase, type TestDatabase } from '../support/databases.js';
 
@@ -12,6 +14,7 @@ function token(changes: Partial<ApiToken> = {}): ApiToken {
     id: uuidV7(),
     name: 'ops',
     role: 'operator',
+    nodeCode: null,
     createdAt: 1_000,
     expiresAt: null,
     revokedAt: null,
@@ -31,7 +34,7 @@ describeEachDatabase('the token store', (create) => {
   afterEach(() => test.remove());
 
   it('finds a token by its hash only, with every field', async () => {
-    const full = token({ role: 'admin', expiresAt: 9_000, lastUsedAt: 8_000 });
+    const full = token({ role: 'admin', nodeCode: 'A', expiresAt: 9_000, lastUsedAt: 8_000 });
     await store.create(full, hash('secret'));
     expect(await store.findByHash(hash('secret'))).toEqual(full);
     expect(await store.findByHash(hash('other'))).toBeNull();
@@ -60,6 +63,21 @@ describeEachDatabase('the token store', (create) => {
     await store.create(third, hash('3'));
     expect(await store.list()).toEqual([{ ...first, revokedAt: 10 }, second, third]);
     expect(await store.findByHash(hash('1'))).toMatchObject({ revokedAt: 10 });
+  });
+
+  it('ends the tokens of a node that is deleted, and no others', async () => {
+    const secrets = new SecretBox('5c'.repeat(32));
+    const registry = new SqlRegistryStore({ database: test.open(), secrets, clock: { now: () => 700 } });
+    await store.create(token({ name: 'of A', nodeCode: 'A' }), hash('1'));
+    await store.create(token({ name: 'of B', nodeCode: 'B' }), hash('2'));
+    await store.create(token({ name: 'of all' }), hash('3'));
+    const { value } = await registry.change({ name: 'x', requestId: null }, (writer) => writer.revokeTokensOf('A'));
+    expect(value).toBe(1);
+    expect((await store.list()).map(({ name, revokedAt }) => [name, revokedAt]).sort()).toEqual([
+      ['of A', 700],
+      ['of B', null],
+      ['of all', null],
+    ]);
   });
 
   it('notes when a token was used', async () => {

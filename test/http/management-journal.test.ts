@@ -320,7 +320,10 @@ describe('/stats', () => {
     kit.depths.set('url A', 5);
     kit.journal.unsettled = [{ nodeCode: 'A', acceptedAt: kit.clock.now() - 90_000, count: 8 }];
     const { body } = await kit.api('get', '/stats');
-    expect(kit.journal.asked[0]).toEqual(['stats', kit.clock.now() - 3_600_000, kit.clock.now(), 300_000]);
+    expect(kit.journal.asked[0]).toEqual([
+      'stats',
+      { from: kit.clock.now() - 3_600_000, to: kit.clock.now(), intervalMs: 300_000, nodeCode: null },
+    ]);
     expect(body).toMatchObject({
       from: '2029-12-31T23:00:00.000Z',
       to: '2030-01-01T00:00:00.000Z',

@@ -9,11 +9,11 @@ import { AcceptingSetting, aNode, anEventType, VECTOR_TS } from '../support/acce
 const MAX_PAYLOAD = 1024;
 const EVENT = { sourceId: 'USER', eventType: 'ADD' };
 
-function newSetting(data: Parameters<typeof anEventType>[2] = {}) {
+function newSetting(data: Parameters<typeof anEventType>[2] = {}, nodeCode: string | null = null) {
   const setting = new AcceptingSetting({ nodes: [aNode('A')], eventTypes: [anEventType('USER', 'ADD', data)] });
   const app = express();
-  const actorOf = () => ({ name: 'token:t', requestId: null });
-  app.use('/api/v1', publishEventsRouter({ acceptor: setting.acceptor, actorOf, maxBodyBytes: MAX_PAYLOAD }));
+  const callerOf = () => ({ actor: { name: 'token:t', requestId: null }, nodeCode });
+  app.use('/api/v1', publishEventsRouter({ acceptor: setting.acceptor, callerOf, maxBodyBytes: MAX_PAYLOAD }));
   const answerError: ErrorRequestHandler = (error: unknown, _req, res, _next) => {
     if (error instanceof EventCenterError) {
       res.status(error.status).json({ code: error.code, errors: error.fields, ...error.extra });

@@ -215,6 +215,8 @@ class CountingMetrics {
     this.#count(`refused ${code}`);
   }
 
+  callerRefused(): void {}
+
   deduplicationLost(): void {
     this.#count('deduplication lost');
   }

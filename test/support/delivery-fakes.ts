@@ -42,6 +42,7 @@ export class Recorder implements Log, Metrics {
   error = (event: string, fields = {}): void => void this.lines.push({ level: 'error', event, fields });
   accepted = (): void => undefined;
   refused = (): void => undefined;
+  callerRefused = (): void => undefined;
   deduplicationLost = (): void => undefined;
   attempted = (): void => undefined;
   delivered = (state: DeliveryState): void => void this.states.push(state);

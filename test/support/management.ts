@@ -1,7 +1,6 @@
 import express, { type Express } from 'express';
 import request from 'supertest';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { Access } from '../../src/core/access/access.js';
 import { EventCenterError } from '../../src/core/errors.js';
 import type { Delivery } from '../../src/core/model.js';
 import type {
@@ -12,11 +11,13 @@ import type {
   ListenerCall,
   QueueRef,
   Role,
+  StatsRequest,
 } from '../../src/core/ports.js';
 import { readinessOf, type Surroundings } from '../../src/core/readiness.js';
 import { createManagementApp } from '../../src/http/management/app.js';
-import { actorOf } from '../../src/http/management/authenticate.js';
+import { callerOf } from '../../src/http/management/authenticate.js';
 import { PrometheusMetrics } from '../../src/metrics.js';
+import { accessOf, newToken } from './accessing.js';
 import { MemoryAuditStore, MemoryTokenStore } from './memory-access-stores.js';
 import { aRegistryAdmin, quietLog, type RegistryAdminKit } from './registry-admin.js';
 
@@ -52,14 +53,13 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const { clock } = kit;
   const tokens = new MemoryTokenStore();
   const audit = new MemoryAuditStore(kit.store.audits);
-  const access = new Access({ tokens, audit: new MemoryAuditStore(), clock, log: quietLog, adminToken: null });
+  const { registry } = kit;
+  const access = accessOf({ tokens, clock, registry });
   const secrets = {} as Record<Role, string>;
   for (const role of ['admin', 'operator', 'viewer'] as const) {
-    secrets[role] = (
-      await access.create({ name: 'system', requestId: null }, { name: role, role, expiresAt: null })
-    ).secret;
+    secrets[role] = (await access.create({ name: 'system', requestId: null }, newToken({ name: role, role }))).secret;
   }
-  const apiAccess = new Access({ tokens, audit, clock, log: quietLog, adminToken: null });
+  const apiAccess = accessOf({ tokens, audit, clock, registry });
   const logged: ManagementKit['logged'] = [];
   const caller = { calls: [] as ListenerCall[], answer: anAnswer() };
   const depths = new Map<string, number | null>();
@@ -86,7 +86,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const published: ManagementKit['published'] = [];
   const publishEvents = express.Router();
   publishEvents.post('/events', (req, res) => {
-    published.push({ path: req.path, actor: actorOf(res).name });
+    published.push({ path: req.path, actor: callerOf(res).actor.name });
     res.status(202).json({ eventId: 'e', code: 'OK' });
   });
   metrics.observe({
@@ -97,6 +97,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
     journal,
     isDatabaseUp: () => surroundings.databaseUp,
     openCircuitBreakers: () => 2,
+    lockedAddresses: () => apiAccess.lockedAddresses(),
     recordsJournal: true,
   });
   const app = createManagementApp({
@@ -115,6 +116,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
     log: { ...quietLog, error: (event, fields) => void logged.push({ event, fields }) },
     publishEvents,
     contextPath: '/event',
+    trustedProxies: [],
     readiness: () => readinessOf(surroundings),
     metrics,
   });
@@ -229,8 +231,9 @@ export class FakeJournal implements JournalReader {
     return { items: this.failures, nextCursor: this.nextCursor };
   }
 
-  async stats(from: number, to: number, intervalMs: number) {
-    this.#note('stats', from, to, intervalMs);
+  async stats(request: StatsRequest) {
+    const { from, to } = request;
+    this.#note('stats', request);
     return [{ from, to, accepted: 3, delivered: 2, retrying: 1, failed: 0 }];
   }
 

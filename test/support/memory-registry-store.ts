@@ -94,6 +94,7 @@ function writerOf(draft: RegistryData, audits: AuditEntry[]): RegistryWriter {
     deleteNode: async (nodeCode) => {
       draft.nodes = draft.nodes.filter((one) => one.nodeCode !== nodeCode);
     },
+    revokeTokensOf: async () => 0,
     saveEventType: async (type) => {
       draft.eventTypes = replaced(draft.eventTypes, structuredClone(type), (one) => one.id);
       expectUnique(draft.eventTypes.map((one) => `${one.sourceId} ${one.eventTypeCode}`));

@@ -41,6 +41,7 @@ export function countingIncidents(): Metrics & { incidents: Map<string, number> 
     attempted: nothing,
     delivered: nothing,
     recorded: nothing,
+    callerRefused: () => {},
     incident: (name) => incidents.set(name, (incidents.get(name) ?? 0) + 1),
   };
 }

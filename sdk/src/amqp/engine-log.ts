@@ -26,6 +26,7 @@ export const noMetrics: Metrics = {
   attempted: () => undefined,
   delivered: () => undefined,
   recorded: () => undefined,
+  callerRefused: () => undefined,
   incident: () => undefined,
   leases: () => undefined,
 };

@@ -1,15 +1,21 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { appendAudit } from './audit.js';
-import { EventCenterError, hasCode, type FieldError } from '../errors.js';
+import { EventCenterError, hasCode, invalidField, type FieldError } from '../errors.js';
 import { expectText, FieldProblems, rulesBrokenIn } from '../field-problems.js';
 import { uuidV7 } from '../ids.js';
+import type { Lockout } from './lockout.js';
 import type { Changes } from '../registry/registry-change.js';
-import { NAME_LENGTH } from '../registry/registry-limits.js';
-import type { Actor, ApiToken, AuditStore, Clock, Log, Role, TokenStore } from '../ports.js';
+import { CODE_LENGTH, NAME_LENGTH } from '../registry/registry-limits.js';
+import type { RegistryView } from '../registry/registry.js';
+import type { Actor, ApiToken, AuditStore, Clock, Log, Metrics, Role, TokenStore } from '../ports.js';
 
 export interface AccessDeps {
   tokens: TokenStore;
   audit: AuditStore;
+  /** Tells whether the node of a token is registered. */
+  registry: Pick<RegistryView, 'current' | 'refreshed'>;
+  lockout: Lockout;
+  metrics: Pick<Metrics, 'callerRefused' | 'incident'>;
   clock: Clock;
   log: Log;
   /** A token that is `admin` without standing in the database, or null. */
@@ -21,6 +27,26 @@ export interface Principal {
   /** `token:<name>`; the configured token is `token:configured`. */
   name: string;
   role: Role;
+  /** The node whose things alone it reaches; null is the whole centre. */
+  nodeCode: string | null;
+}
+
+/** A token as it is asked for. */
+export interface NewToken {
+  name: string;
+  role: Role;
+  nodeCode: string | null;
+  expiresAt: number | null;
+}
+
+/** A call that asks to be let in. */
+export interface Knock {
+  /** The token's text; null when there is none, or nothing that could be one. */
+  token: string | null;
+  /** Whether anything was presented at all. */
+  presented: boolean;
+  /** Where it comes from, for the lockout. */
+  address: string;
 }
 
 /** What was learnt of a token from the store. */
@@ -32,6 +58,17 @@ interface Known {
   missedAt: number;
 }
 
+/** Why a token is not good. */
+type Refusal = keyof typeof REFUSALS;
+
+const REFUSALS = {
+  unknown: 'the token is not known',
+  revoked: 'the token was revoked',
+  expired: 'the token has expired',
+  'node-gone': 'the node of the token is not registered any more',
+};
+
+const SYSTEM: Actor = { name: 'system', requestId: null };
 const PREFIX = 'ec_';
 const TOKEN = /^ec_[A-Za-z0-9_-]{43}$/;
 const FIRST_TOKEN_NAME = 'first-admin';
@@ -62,24 +99,37 @@ export class Access {
   }
 
   /**
-   * Who the bearer of `text` is. The store is asked at most once a second per token; while it is away, a token that was
-   * good within the last ten minutes stays good.
-   * @throws UNAUTHENTICATED for an unknown, expired or revoked token; UNAVAILABLE when only the store could tell.
+   * Who knocks. The store is asked at most once a second per token; while it is away, a token that was good within the
+   * last ten minutes stays good. Too many tokens that are not good lock their address; only tokens that were good from
+   * there a short while ago are looked at then.
+   * @throws UNAUTHENTICATED without a token and for an unknown, expired or revoked one, or one whose node is gone;
+   *   RATE_LIMITED while the address is locked; UNAVAILABLE when only the store could tell.
    */
-  async authenticate(text: string): Promise<Principal> {
-    const hash = hashOf(text);
-    if (this.#adminHash !== null && timingSafeEqual(hash, this.#adminHash))
-      return { name: 'token:configured', role: 'admin' };
-    const token = TOKEN.test(text) ? await this.#find(hash) : null;
-    const now = this.#deps.clock.now();
-    if (token === null) throw refused('the token is not known');
-    if (token.revokedAt !== null && token.revokedAt <= now) throw refused('the token was revoked');
-    if (token.expiresAt !== null && token.expiresAt <= now) throw refused('the token has expired');
-    return { name: `token:${token.name}`, role: token.role };
+  async authenticate({ token, presented, address }: Knock): Promise<Principal> {
+    const hash = hashOf(token ?? '');
+    const key = hash.toString('base64');
+    const { lockout } = this.#deps;
+    const remainingMs = lockout.remainingMs(address);
+    if (remainingMs > 0 && !(token !== null && lockout.isTrusted(address, key))) {
+      throw this.#refused('locked', lockedOut(remainingMs));
+    }
+    if (!presented) throw this.#refused('missing', refused('there is no token'));
+    const verdict = token === null ? 'unknown' : await this.#verdict(token, { hash, key });
+    if (typeof verdict !== 'string') {
+      lockout.succeeded(address, key);
+      return verdict;
+    }
+    if (lockout.failed(address)) await this.#noteLocked(address);
+    throw this.#refused(verdict, refused(REFUSALS[verdict]));
   }
 
   list(): Promise<ApiToken[]> {
     return this.#deps.tokens.list();
+  }
+
+  /** How many addresses are locked out. */
+  lockedAddresses(): number {
+    return this.#deps.lockout.lockedAddresses();
   }
 
   /** The rules that these fields of a new token break; what is left out or undefined breaks none. */
@@ -91,19 +141,21 @@ export class Access {
 
   /**
    * Makes a token; `secret` is its text, which nobody can read again.
-   * @throws INVALID_PARAM; CONFLICT when the name is taken by a live token; UNAVAILABLE.
+   * @throws INVALID_PARAM, also at `nodeCode` when there is no such node; CONFLICT when the name is taken by a live
+   *   token; UNAVAILABLE.
    */
-  async create(
-    actor: Actor,
-    request: { name: string; role: Role; expiresAt: number | null },
-  ): Promise<{ token: ApiToken; secret: string }> {
+  async create(actor: Actor, request: NewToken): Promise<{ token: ApiToken; secret: string }> {
     const { tokens, audit, clock, log } = this.#deps;
     const now = clock.now();
     checkToken(request, now);
+    const { nodeCode } = request;
+    if (nodeCode !== null && !(await this.#hasNode(nodeCode)))
+      throw invalidField('nodeCode', `there is no node ${nodeCode.slice(0, CODE_LENGTH)}`);
     const secret = PREFIX + randomBytes(32).toString('base64url');
     const token: ApiToken = { id: uuidV7(now), ...request, createdAt: now, revokedAt: null, lastUsedAt: null };
     await tokens.create(token, hashOf(secret));
-    const detail = { name: token.name, role: token.role, expiresAt: token.expiresAt };
+    const { name, role, expiresAt } = token;
+    const detail = { name, role, nodeCode, expiresAt };
     await appendAudit({ audit, clock, log }, actor, {
       action: 'token.created',
       subjectKind: 'token',
@@ -134,8 +186,8 @@ export class Access {
   async ensureFirstToken(): Promise<string | null> {
     if (this.#adminHash !== null || (await this.#deps.tokens.count()) > 0) return null;
     try {
-      const request = { name: FIRST_TOKEN_NAME, role: 'admin' as const, expiresAt: null };
-      const { secret } = await this.create({ name: 'system', requestId: null }, request);
+      const request = { name: FIRST_TOKEN_NAME, role: 'admin' as const, nodeCode: null, expiresAt: null };
+      const { secret } = await this.create(SYSTEM, request);
       return secret;
     } catch (error) {
       // Another process that started at the same time was first.
@@ -144,8 +196,45 @@ export class Access {
     }
   }
 
-  async #find(hash: Buffer): Promise<ApiToken | null> {
-    const key = hash.toString('base64');
+  /** Who it is, or why it is nobody. */
+  async #verdict(text: string, { hash, key }: { hash: Buffer; key: string }): Promise<Principal | Refusal> {
+    if (this.#adminHash !== null && timingSafeEqual(hash, this.#adminHash))
+      return { name: 'token:configured', role: 'admin', nodeCode: null };
+    const token = TOKEN.test(text) ? await this.#find(hash, key) : null;
+    const now = this.#deps.clock.now();
+    if (token === null) return 'unknown';
+    if (token.revokedAt !== null && token.revokedAt <= now) return 'revoked';
+    if (token.expiresAt !== null && token.expiresAt <= now) return 'expired';
+    const { name, role, nodeCode } = token;
+    if (nodeCode !== null && !(await this.#hasNode(nodeCode))) return 'node-gone';
+    return { name: `token:${name}`, role, nodeCode };
+  }
+
+  async #hasNode(nodeCode: string): Promise<boolean> {
+    const { registry } = this.#deps;
+    if (registry.current().node(nodeCode) !== null) return true;
+    return (await registry.refreshed()).node(nodeCode) !== null;
+  }
+
+  #refused(reason: Refusal | 'missing' | 'locked', error: EventCenterError): EventCenterError {
+    this.#deps.metrics.callerRefused(reason);
+    return error;
+  }
+
+  async #noteLocked(address: string): Promise<void> {
+    const { audit, clock, log, metrics, lockout } = this.#deps;
+    const forMs = lockout.remainingMs(address);
+    log.warn('access.address-locked', { address, forMs });
+    metrics.incident('access.address-locked');
+    await appendAudit({ audit, clock, log }, SYSTEM, {
+      action: 'access.locked',
+      subjectKind: 'address',
+      subjectId: address,
+      detail: { forMs },
+    });
+  }
+
+  async #find(hash: Buffer, key: string): Promise<ApiToken | null> {
     const now = this.#deps.clock.now();
     const known = this.#known.get(key);
     if (known !== undefined && (isWithin(known.askedAt, now, FRESH_MS) || isUsableInOutage(known, now)))
@@ -190,6 +279,15 @@ function isWithin(since: number, now: number, spanMs: number): boolean {
 
 function hashOf(text: string): Buffer {
   return createHash('sha256').update(text).digest();
+}
+
+function lockedOut(remainingMs: number): EventCenterError {
+  const retryAfterSeconds = Math.ceil(remainingMs / 1_000);
+  return new EventCenterError(
+    'RATE_LIMITED',
+    `too many calls with tokens that are not good came from this address; wait ${String(retryAfterSeconds)} s`,
+    { retryAfterSeconds },
+  );
 }
 
 function refused(reason: string): EventCenterError {

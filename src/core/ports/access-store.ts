@@ -7,6 +7,8 @@ export interface ApiToken {
   id: string;
   name: string;
   role: Role;
+  /** The node whose things alone it reaches; null is the whole centre. */
+  nodeCode: string | null;
   createdAt: number;
   expiresAt: number | null;
   revokedAt: number | null;

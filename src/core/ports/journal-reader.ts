@@ -50,6 +50,8 @@ export interface EventFilter {
   tenantCode?: string;
   appId?: string;
   state?: EventState;
+  /** Sent by this node, or with a delivery to it. */
+  concerning?: string;
   /** Accepted at or after / before. */
   from?: number;
   to?: number;
@@ -102,15 +104,24 @@ export interface StatsInterval {
   failed: number;
 }
 
+/** What is counted, per interval. */
+export interface StatsRequest {
+  from: number;
+  to: number;
+  intervalMs: number;
+  /** Counts only what this node has sent and is delivered to it; null counts everything. */
+  nodeCode: string | null;
+}
+
 export interface JournalReader {
   listEvents(filter: EventFilter, page: PageRequest): Promise<Page<EventSummary>>;
   findEvent(eventId: string): Promise<EventDetail | null>;
   listDeliveries(filter: DeliveryFilter, page: PageRequest): Promise<Page<Delivery>>;
   findDelivery(eventId: string, listenerId: string): Promise<(Delivery & { attemptRecords: AttemptRecord[] }) | null>;
   listFailures(filter: FailureFilter, page: PageRequest): Promise<Page<FailureRecord>>;
-  stats(from: number, to: number, intervalMs: number): Promise<StatsInterval[]>;
-  /** Oldest unsettled delivery per node: when its event was accepted. */
-  oldestUnsettled(): Promise<{ nodeCode: string; acceptedAt: number; count: number }[]>;
+  stats(request: StatsRequest): Promise<StatsInterval[]>;
+  /** Oldest unsettled delivery per node, or of one node only: when its event was accepted. */
+  oldestUnsettled(nodeCode?: string): Promise<{ nodeCode: string; acceptedAt: number; count: number }[]>;
 }
 
 export interface ReplayFilter {

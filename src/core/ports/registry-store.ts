@@ -32,6 +32,8 @@ export interface RegistryWriter {
   listenerDelaysMs(): Promise<number[]>;
   saveNode(node: Node): Promise<void>;
   deleteNode(nodeCode: string): Promise<void>;
+  /** Ends the tokens of a node; returns how many there were. */
+  revokeTokensOf(nodeCode: string): Promise<number>;
   saveEventType(eventType: EventType): Promise<void>;
   deleteEventType(id: string): Promise<void>;
   saveListener(listener: Listener): Promise<void>;

@@ -30,6 +30,8 @@ export interface Metrics {
   recorded(events: number, outcomes: number, lagMs: number): void;
   /** What became of leases: given to a node's own process, or ended in one of the three ways. */
   leases(what: 'leased' | 'settled' | 'released' | 'expired', count: number): void;
+  /** A call of the management API was refused before it did anything, with the reason. */
+  callerRefused(reason: string): void;
   /** Something that is not normal but handled: counted by its dotted name. */
   incident(name: string): void;
 }

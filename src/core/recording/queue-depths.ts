@@ -11,14 +11,15 @@ export interface NodeQueueDepth extends NodeQueue {
 const PARALLEL = 4;
 
 /**
- * The depth of every node queue that the registry needs, in ascending order of node code and kind. Never rejects: once
+ * The depth of every node queue that the registry needs, or of those of one node, in ascending order of node code and kind. Never rejects: once
  * the broker does not answer, the rest is null without asking.
  */
 export async function nodeQueueDepths(
   broker: Pick<Broker, 'depth'>,
   snapshot: RegistrySnapshot,
+  only: string | null = null,
 ): Promise<NodeQueueDepth[]> {
-  const queues = topologyOf(snapshot.data, []).nodeQueues;
+  const queues = topologyOf(snapshot.data, []).nodeQueues.filter(({ nodeCode }) => only === null || nodeCode === only);
   const depths = queues
     .map(({ kind, nodeCode }): NodeQueueDepth => ({ kind, nodeCode, depth: null }))
     .sort((a, b) => compare(a.nodeCode, b.nodeCode) || compare(a.kind, b.kind));

@@ -31,6 +31,8 @@ export interface NewEventType extends EventTypeChanges {
 export interface EventTypeRef {
   id: string;
   expectedVersion: ExpectedVersion;
+  /** The node that must own it; absent or null does not ask. */
+  ownedBy?: string | null;
 }
 
 /** Registers event types (`pub_eventtype`). */
@@ -62,7 +64,11 @@ export class EventTypeAdmin {
     return rulesBrokenIn(() => this.#checked({ ...changes, sourceId, eventTypeCode }));
   }
 
-  /** Changes the fields given. @throws NOT_FOUND, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE; CONFLICT for the built-in type. */
+  /**
+   * Changes the fields given.
+   * @throws NOT_FOUND, FORBIDDEN for another owner than asked for, INVALID_PARAM, VERSION_MISMATCH, UNAVAILABLE; CONFLICT for
+   *   the built-in type.
+   */
   async update(actor: Actor, ref: EventTypeRef, changes: EventTypeChanges): Promise<EventType> {
     return changeRegistry(this.#deps, actor, async (writer) => {
       const current = await findEventType(writer, ref);
@@ -134,9 +140,24 @@ async function expectOwner(writer: RegistryWriter, owner: string): Promise<void>
   problems.throwIfAny();
 }
 
+/** There is no such event type. */
+export function noSuchEventType(id: string): EventCenterError {
+  return new EventCenterError('NOT_FOUND', `there is no event type ${id}`);
+}
+
+/** A caller for one node asks for what only the owner of an event type may do. */
+export function notOwnedBy(nodeCode: string): EventCenterError {
+  return new EventCenterError(
+    'FORBIDDEN',
+    `owner: the token is of the node ${nodeCode} and registers or changes event types of that owner only`,
+  );
+}
+
 async function findEventType(writer: RegistryWriter, ref: EventTypeRef): Promise<EventType> {
   const type = await writer.findEventType(ref.id);
-  if (type === null) throw new EventCenterError('NOT_FOUND', `there is no event type ${ref.id}`);
+  if (type === null) throw noSuchEventType(ref.id);
+  const { ownedBy = null } = ref;
+  if (ownedBy !== null && type.owner !== ownedBy) throw notOwnedBy(ownedBy);
   if (type.owner === BUILT_IN_NODE_CODE) {
     throw new EventCenterError(
       'CONFLICT',

@@ -120,7 +120,15 @@ export class ListenerAdmin {
    * Changes the fields given. What the listener was owed under its tenant and filter stays owed.
    * @throws NOT_FOUND, VERSION_MISMATCH, and what `create` throws; INVALID_PARAM for a change of the kind.
    */
-  async update(actor: Actor, ref: ListenerRef, changes: ListenerChanges): Promise<Listener> {
+  update(actor: Actor, ref: ListenerRef, changes: ListenerChanges): Promise<Listener> {
+    return this.#update(actor, { ref, changes }, { action: 'updated', asked: changes });
+  }
+
+  async #update(
+    actor: Actor,
+    { ref, changes }: { ref: ListenerRef; changes: ListenerChanges },
+    done: { action: string; asked: object },
+  ): Promise<Listener> {
     if (changes.retry?.delaysMs !== undefined && changes.retry.delaysMs !== null) {
       const planned = await this.#planUpdate(await this.#currentReads(), ref, changes);
       await this.#prepare(planned.next);
@@ -132,7 +140,7 @@ export class ListenerAdmin {
         await writer.closeRevision(next.id, next.lastTime);
         await writer.openRevision(revisionOf(next, writer.version));
       }
-      await auditChange(writer, { kind: 'listener', id: next.id }, { action: 'updated', asked: changes });
+      await auditChange(writer, { kind: 'listener', id: next.id }, done);
       return next;
     });
   }
@@ -142,7 +150,9 @@ export class ListenerAdmin {
     const known = await (await this.#currentReads()).findListener(id);
     if (known === null || !known.enabled) return;
     try {
-      await this.update(actor, { id, expectedVersion: null }, { enabled: false });
+      const changes = { enabled: false };
+      const asked = { ...changes, reason: 'it answered 410 Gone' };
+      await this.#update(actor, { ref: { id, expectedVersion: null }, changes }, { action: 'disabled', asked });
     } catch (error) {
       if (!hasCode(error, 'NOT_FOUND')) throw error;
     }
@@ -259,9 +269,14 @@ export class ListenerAdmin {
   }
 }
 
+/** There is no such listener, or none that the caller may know of. */
+export function noSuchListener(id: string): EventCenterError {
+  return new EventCenterError('NOT_FOUND', `there is no listener ${id}`);
+}
+
 async function findListener(reads: RegistryReads, ref: ListenerRef): Promise<Listener> {
   const listener = await reads.findListener(ref.id);
-  if (listener === null) throw new EventCenterError('NOT_FOUND', `there is no listener ${ref.id}`);
+  if (listener === null) throw noSuchListener(ref.id);
   expectVersion(listener, ref.expectedVersion);
   return listener;
 }

@@ -3,6 +3,7 @@ import { EventCenterError } from '../errors.js';
 import { uuidV7 } from '../ids.js';
 import { BUILT_IN_NODE_CODE, OWNER_ALL, type Event } from '../model.js';
 import type { Actor, AuditStore, Clock, ListenerAnswer, ListenerCaller, Log } from '../ports.js';
+import { noSuchListener } from './listener-admin.js';
 import type { RegistryView } from './registry.js';
 
 export interface ListenerTestDeps {
@@ -32,7 +33,7 @@ export async function testListener(
   const { listenerId, sample } = request;
   const snapshot = await deps.registry.refreshed();
   const listener = snapshot.listener(listenerId);
-  if (listener === null) throw new EventCenterError('NOT_FOUND', `there is no listener ${listenerId}`);
+  if (listener === null) throw noSuchListener(listenerId);
   if (listener.url === null) {
     throw new EventCenterError('CONFLICT', 'the listener is a plugin: only the process of its node can call it');
   }

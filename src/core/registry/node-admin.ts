@@ -143,7 +143,10 @@ export class NodeAdmin {
     });
   }
 
-  /** @throws NOT_FOUND, VERSION_MISMATCH, UNAVAILABLE; IN_USE while it has listeners or owns event types. */
+  /**
+   * Deletes a node and ends its tokens.
+   * @throws NOT_FOUND, VERSION_MISMATCH, UNAVAILABLE; IN_USE while it has listeners or owns event types.
+   */
   async delete(actor: Actor, ref: NodeRef): Promise<void> {
     await changeRegistry(this.#deps, actor, async (writer) => {
       const { nodeCode } = await findNode(writer, ref);
@@ -151,7 +154,9 @@ export class NodeAdmin {
       const eventTypes = await writer.eventTypesOwnedBy(nodeCode);
       expectUnused(`node ${nodeCode}`, [...listeners.map(listenerUse), ...eventTypes.map(eventTypeUse)]);
       await writer.deleteNode(nodeCode);
-      await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'deleted', asked: {} });
+      // Else they would reach a node that is registered under this code later.
+      const revokedTokens = await writer.revokeTokensOf(nodeCode);
+      await auditChange(writer, { kind: 'node', id: nodeCode }, { action: 'deleted', asked: { revokedTokens } });
     });
   }
 
@@ -219,9 +224,14 @@ function checkRotation({ graceMs, appKey }: { graceMs: number; appKey: string })
   problems.throwIfAny();
 }
 
+/** There is no such node, or none that the caller may know of. */
+export function noSuchNode(nodeCode: string): EventCenterError {
+  return new EventCenterError('NOT_FOUND', `there is no node ${nodeCode}`);
+}
+
 async function findNode(writer: RegistryWriter, ref: NodeRef): Promise<Node> {
   const node = await writer.findNode(ref.nodeCode);
-  if (node === null) throw new EventCenterError('NOT_FOUND', `there is no node ${ref.nodeCode}`);
+  if (node === null) throw noSuchNode(ref.nodeCode);
   expectVersion(node, ref.expectedVersion);
   return node;
 }

@@ -1,7 +1,7 @@
 import express, { type Express, type Router } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../../core/ports.js';
-import { authenticate, requireRole } from './authenticate.js';
+import { authenticate, permit } from './authenticate.js';
 import type { ManagementDeps } from './dependencies.js';
 import { docsRoutes } from './docs.js';
 import { healthRoutes, type HealthDeps } from './health.js';
@@ -20,6 +20,7 @@ export function createManagementApp(deps: ManagementDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
+  app.set('trust proxy', deps.trustedProxies);
   app.use(assignRequestId, securityHeaders());
   app.use(healthRoutes(deps));
 
@@ -28,14 +29,20 @@ export function createManagementApp(deps: ManagementDeps): Express {
   app.use(docsRoutes(openApiDocument(routes, { contextPath: deps.contextPath, publishes })));
 
   app.use(API_PREFIX, authenticate(deps.access));
-  mountRoutes(app, routes);
-  if (deps.publishEvents !== undefined) mountPublishEvents(app, deps.publishEvents);
+  mountRoutes(app, routes, deps);
+  if (deps.publishEvents !== undefined) {
+    app.post(`${API_PREFIX}/events`, permit(PUBLISHING, deps.metrics));
+    mountPublishEvents(app, deps.publishEvents);
+  }
   refuseOtherMethods(app, publishes ? [...routes, { method: 'post', path: '/events' }] : routes);
 
   app.use(notFound);
   app.use(problemHandler(deps.log));
   return app;
 }
+
+/** `POST /events`; its router bounds what is sent to the caller's node. */
+const PUBLISHING = { role: 'operator', scope: 'node' } as const;
 
 /** What a process without the management API answers: health and metrics. */
 export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
@@ -50,7 +57,6 @@ export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
 
 /** Everything but POST passes the router by, which would else answer OPTIONS for itself. */
 function mountPublishEvents(app: Express, publishEvents: Router): void {
-  app.post(`${API_PREFIX}/events`, requireRole('operator'));
   app.use(API_PREFIX, (req, res, next) => {
     if (req.method === 'POST') publishEvents(req, res, next);
     else next();

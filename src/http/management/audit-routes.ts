@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { ManagementDeps } from './dependencies.js';
 import { isoTime, jsonObject, time, uuid } from './fields.js';
 import { pageFields, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -18,7 +17,7 @@ const auditRecord = z
   .meta({ id: 'AuditRecord' });
 
 /** `/audit`: every write, and who did it. */
-export function auditRoutes({ audit }: ManagementDeps): Route[] {
+export function auditRoutes(): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -26,10 +25,11 @@ export function auditRoutes({ audit }: ManagementDeps): Route[] {
       summary: 'List the audit log, newest first',
       tag: 'Access',
       role: 'admin',
+      scope: 'centre',
       query: z.strictObject(pageFields),
       status: 200,
       answer: pageOf(auditRecord),
-      async handle({ query }) {
+      async handle({ query, centre: { audit } }) {
         const { items, nextCursor } = await audit.list(splitQuery(query).page);
         return { items: items.map((record) => ({ ...record, at: isoTime(record.at) })), nextCursor };
       },

@@ -1,40 +1,57 @@
 import type { RequestHandler, Response } from 'express';
 import { mayAct, type Access, type Principal } from '../../core/access/access.js';
+import type { Caller } from '../../core/access/caller.js';
 import { EventCenterError } from '../../core/errors.js';
-import type { Actor, Role } from '../../core/ports.js';
+import type { Metrics } from '../../core/ports.js';
+import { remoteAddress } from './remote-address.js';
 import { requestIdOf } from './request-id.js';
+import type { RouteDescription } from './route.js';
 
 const BEARER = /^Bearer +(\S{1,512}) *$/i;
 
 /** Lets only bearers of a live token through. */
 export function authenticate(access: Pick<Access, 'authenticate'>): RequestHandler {
   return async (req, res, next) => {
-    const token = BEARER.exec(req.get('authorization') ?? '')?.[1];
-    if (token === undefined) {
-      throw new EventCenterError('UNAUTHENTICATED', 'send "Authorization: Bearer <token>" with a live token');
-    }
-    res.locals['principal'] = await access.authenticate(token);
+    const header = req.get('authorization') ?? '';
+    const token = BEARER.exec(header)?.[1] ?? null;
+    const knock = { token, presented: header !== '', address: remoteAddress(req) };
+    res.locals['principal'] = await access.authenticate(knock);
     next();
   };
 }
 
-/** Lets only principals through that may do what `needed` may. */
-export function requireRole(needed: Role): RequestHandler {
+/** Lets only principals through whose role and scope a call takes. */
+export function permit(
+  { role, scope }: Pick<RouteDescription, 'role' | 'scope'>,
+  metrics: Pick<Metrics, 'callerRefused'>,
+): RequestHandler {
   return (req, res, next) => {
-    const { role } = principalOf(res);
-    if (!mayAct(role, needed)) {
+    const principal = principalOf(res);
+    const call = `${req.method} ${req.path}`;
+    if (!mayAct(principal.role, role)) {
+      metrics.callerRefused('role');
+      throw new EventCenterError('FORBIDDEN', `${call} needs the role ${role}; the token has ${principal.role}`);
+    }
+    if (scope === 'centre' && principal.nodeCode !== null) {
+      metrics.callerRefused('scope');
       throw new EventCenterError(
         'FORBIDDEN',
-        `${req.method} ${req.path} needs the role ${needed}; the token has ${role}`,
+        `${call} needs a token of the whole centre; this one is of the node ${principal.nodeCode}`,
       );
     }
     next();
   };
 }
 
-/** Who does what the request asks, for records of it. Only behind `authenticate`. */
-export function actorOf(res: Response): Actor {
-  return { name: principalOf(res).name, requestId: requestIdOf(res) };
+/** Who does what the request asks, and how far it reaches. Only behind `authenticate`. */
+export function callerOf(res: Response): Caller {
+  const { name, nodeCode } = principalOf(res);
+  return { actor: { name, requestId: requestIdOf(res) }, nodeCode };
+}
+
+/** The name of who makes the request; null when nobody was let in. */
+export function callerNameOf(res: Response): string | null {
+  return (res.locals['principal'] as Principal | undefined)?.name ?? null;
 }
 
 function principalOf(res: Response): Principal {

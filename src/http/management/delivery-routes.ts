@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
-import { attempt, attemptView, delivery, deliveryState, deliveryView, listenerNames } from './delivery-schemas.js';
-import type { ManagementDeps } from './dependencies.js';
+import { attempt, attemptView, delivery, deliveryState, deliveryView } from './delivery-schemas.js';
 import { givenTime, uuid } from './fields.js';
 import { pageFields, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -14,7 +12,7 @@ const deliveryDetail = delivery
 const begun = z.object({ eventId: uuid, listenerId: uuid }).meta({ id: 'DeliveryRef' });
 
 /** `/deliveries` (protocol, section 6). */
-export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps): Route[] {
+export function deliveryRoutes(): Route[] {
   const tag = 'Deliveries';
   return [
     defineRoute({
@@ -23,6 +21,7 @@ export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps
       summary: 'List deliveries, newest events first',
       tag,
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({
         ...pageFields,
         eventId: uuid.optional(),
@@ -34,10 +33,10 @@ export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps
       }),
       status: 200,
       answer: pageOf(delivery),
-      async handle({ query }) {
+      async handle({ query, reach }) {
         const { page, filter } = splitQuery(query);
-        const { items, nextCursor } = await journal.listDeliveries(filter, page);
-        const nameOf = listenerNames(registry.current());
+        const { items, nextCursor } = await reach.journal.listDeliveries(filter, page);
+        const nameOf = reach.journal.listenerNames();
         return { items: items.map((one) => deliveryView(one, nameOf)), nextCursor };
       },
     }),
@@ -47,19 +46,14 @@ export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps
       summary: 'Read a delivery with its attempts',
       tag,
       role: 'viewer',
+      scope: 'node',
       params,
       status: 200,
       answer: deliveryDetail,
       errors: ['NOT_FOUND'],
-      async handle({ params: { eventId, listenerId } }) {
-        const found = await journal.findDelivery(eventId, listenerId);
-        if (found === null) {
-          throw new EventCenterError(
-            'NOT_FOUND',
-            `there is no recorded delivery of event ${eventId} to listener ${listenerId}`,
-          );
-        }
-        const { attempts: attemptCount, ...view } = deliveryView(found, listenerNames(registry.current()));
+      async handle({ params: { eventId, listenerId }, reach }) {
+        const found = await reach.journal.delivery(eventId, listenerId);
+        const { attempts: attemptCount, ...view } = deliveryView(found, reach.journal.listenerNames());
         return { ...view, attemptCount, attempts: found.attemptRecords.map(attemptView) };
       },
     }),
@@ -70,12 +64,13 @@ export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps
       description: 'Begins a fresh schedule; the attempts count on.',
       tag,
       role: 'operator',
+      scope: 'node',
       params,
       status: 202,
       answer: begun,
       errors: ['NOT_FOUND', 'NOT_RETRYABLE'],
-      async handle({ params: { eventId, listenerId }, actor }) {
-        await deliveries.retry(actor, eventId, listenerId);
+      async handle({ params: { eventId, listenerId }, reach }) {
+        await reach.journal.retry(eventId, listenerId);
         return { eventId, listenerId };
       },
     }),
@@ -85,12 +80,13 @@ export function deliveryRoutes({ journal, registry, deliveries }: ManagementDeps
       summary: 'Cancel an unsettled delivery',
       tag,
       role: 'operator',
+      scope: 'node',
       params,
       status: 202,
       answer: begun,
       errors: ['NOT_FOUND', 'CONFLICT'],
-      async handle({ params: { eventId, listenerId }, actor }) {
-        await deliveries.cancel(actor, eventId, listenerId);
+      async handle({ params: { eventId, listenerId }, reach }) {
+        await reach.journal.cancel(eventId, listenerId);
         return { eventId, listenerId };
       },
     }),

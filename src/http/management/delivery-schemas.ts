@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Delivery } from '../../core/model.js';
 import type { AttemptRecord } from '../../core/ports.js';
-import type { RegistrySnapshot } from '../../core/registry/registry.js';
+import type { ListenerNames } from '../../core/registry/listener-names.js';
 import { isoTime, isoTimeOrNull, time, uuid } from './fields.js';
 
 export const deliveryState = z.enum(['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled']);
@@ -40,19 +40,6 @@ export const attempt = z
     response: z.string().nullable(),
   })
   .meta({ id: 'Attempt' });
-
-/** Looks a listener's name up: as it is registered, else as it was when it was last registered. */
-export type ListenerNames = (listenerId: string) => string | null;
-
-export function listenerNames(snapshot: RegistrySnapshot): ListenerNames {
-  let former: Map<string, string> | null = null;
-  return (listenerId) => {
-    const registered = snapshot.listener(listenerId);
-    if (registered !== null) return registered.name;
-    former ??= new Map(snapshot.data.revisions.map((revision) => [revision.listenerId, revision.listenerName]));
-    return former.get(listenerId) ?? null;
-  };
-}
 
 export function deliveryView(one: Delivery, nameOf: ListenerNames): z.infer<typeof delivery> {
   return {

@@ -1,12 +1,35 @@
 import type { Router } from 'express';
 import type { Access } from '../../core/access/access.js';
-import type { Broker, AuditStore, Clock, DeliveryAdmin, JournalReader, ListenerCaller, Log } from '../../core/ports.js';
+import type {
+  AuditStore,
+  Broker,
+  Clock,
+  DeliveryAdmin,
+  JournalReader,
+  ListenerCaller,
+  Log,
+  Metrics,
+} from '../../core/ports.js';
 import type { RegistryAdmin } from '../../core/registry/registry-admin.js';
 import type { RegistryView } from '../../core/registry/registry.js';
 import type { HealthDeps } from './health.js';
 
+/** What routes are made with: rules about fields, which tell nothing of what is registered, and the time. */
+export interface RouteRules {
+  admin: {
+    nodes: Pick<RegistryAdmin['nodes'], 'rulesBroken' | 'rotationRulesBroken'>;
+    eventTypes: Pick<RegistryAdmin['eventTypes'], 'rulesBroken'>;
+    listeners: Pick<RegistryAdmin['listeners'], 'rulesBroken' | 'changeRulesBroken'>;
+  };
+  access: Pick<Access, 'rulesBroken'>;
+  clock: Clock;
+}
+
 /** What the management API needs of the centre. */
 export interface ManagementDeps extends HealthDeps {
+  metrics: HealthDeps['metrics'] & Pick<Metrics, 'callerRefused'>;
+  /** Networks whose word about where a call comes from is taken (`X-Forwarded-For`). */
+  trustedProxies: string[];
   admin: RegistryAdmin;
   registry: RegistryView;
   journal: JournalReader;
@@ -17,7 +40,7 @@ export interface ManagementDeps extends HealthDeps {
   broker: Pick<Broker, 'depth'>;
   clock: Clock;
   log: Log;
-  /** `POST /events` with a token, answered behind the check of the token and of the role `operator`. */
+  /** `POST /events` with a token, answered behind the checks of the token, its role `operator` and its scope. */
   publishEvents?: Router;
   /** Path before `/eventmanager/…`, for the document only. */
   contextPath: string;

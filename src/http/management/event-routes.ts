@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
 import type { EventSummary } from '../../core/ports.js';
-import { delivery, deliveryView, listenerNames } from './delivery-schemas.js';
-import type { ManagementDeps } from './dependencies.js';
+import { delivery, deliveryView } from './delivery-schemas.js';
 import { givenTime, isoTime, isoTimeOrNull, time, uuid } from './fields.js';
 import { pageFields, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -34,7 +32,7 @@ const eventDetail = eventSummary
   .meta({ id: 'EventDetail' });
 
 /** `/events`: the event log (protocol, section 6). */
-export function eventRoutes({ journal, registry }: ManagementDeps): Route[] {
+export function eventRoutes(): Route[] {
   const tag = 'Events';
   return [
     defineRoute({
@@ -43,6 +41,7 @@ export function eventRoutes({ journal, registry }: ManagementDeps): Route[] {
       summary: 'List events, newest first',
       tag,
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({
         ...pageFields,
         sourceId: z.string().optional(),
@@ -55,9 +54,9 @@ export function eventRoutes({ journal, registry }: ManagementDeps): Route[] {
       }),
       status: 200,
       answer: pageOf(eventSummary),
-      async handle({ query }) {
+      async handle({ query, reach }) {
         const { page, filter } = splitQuery(query);
-        const { items, nextCursor } = await journal.listEvents(filter, page);
+        const { items, nextCursor } = await reach.journal.listEvents(filter, page);
         return { items: items.map(eventView), nextCursor };
       },
     }),
@@ -68,15 +67,15 @@ export function eventRoutes({ journal, registry }: ManagementDeps): Route[] {
       description: 'An event appears once the journal has recorded it, usually within a second of its acceptance.',
       tag,
       role: 'viewer',
+      scope: 'node',
       params: z.strictObject({ id: uuid }),
       status: 200,
       answer: eventDetail,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id } }) {
-        const found = await journal.findEvent(id);
-        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no recorded event ${id}`);
+      async handle({ params: { id }, reach }) {
+        const found = await reach.journal.event(id);
         const { userObject, traceparent, deliveries, ...summary } = found;
-        const nameOf = listenerNames(registry.current());
+        const nameOf = reach.journal.listenerNames();
         const views = deliveries.map((one) => deliveryView(one, nameOf));
         return { ...eventView(summary), userObject, traceparent, deliveries: views };
       },

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
 import { OWNER_ALL, type EventType } from '../../core/model.js';
 import { CODE_LENGTH, NAME_LENGTH, NOTE_LENGTH } from '../../core/registry/registry-limits.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { RouteRules } from './dependencies.js';
 import { isoTime, jsonObject, text, time, uuid } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -30,7 +29,7 @@ const FIXED = {
 };
 
 /** `/event-types` (protocol, section 6). */
-export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
+export function eventTypeRoutes({ admin: rules }: RouteRules): Route[] {
   const tag = 'Event types';
   return [
     defineRoute({
@@ -39,6 +38,7 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'List event types',
       tag,
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({
         ...pageFields,
         sourceId: z.string().optional(),
@@ -47,10 +47,10 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       }),
       status: 200,
       answer: pageOf(eventType),
-      async handle({ query }) {
+      async handle({ query, reach }) {
         const { page, filter } = splitQuery(query);
         const wanted = Object.entries(filter) as [keyof typeof filter, string][];
-        const { eventTypes } = (await registry.refreshed()).data;
+        const eventTypes = await reach.registry.eventTypes();
         const matching = eventTypes.filter((type) => wanted.every(([name, value]) => type[name] === value));
         const { items, nextCursor } = pageInMemory(matching, (type) => type.id, page);
         return { items: items.map(eventTypeView), nextCursor };
@@ -62,13 +62,14 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'Register an event type',
       tag,
       role: 'admin',
+      scope: 'node',
       body: newEventType,
-      rulesBroken: (given) => admin.eventTypes.rulesBroken(given),
+      rulesBroken: (given) => rules.eventTypes.rulesBroken(given),
       status: 201,
       answer: eventType,
       errors: ['CONFLICT'],
-      async handle({ body, actor }) {
-        return eventTypeView(await admin.eventTypes.create(actor, body));
+      async handle({ body, reach }) {
+        return eventTypeView(await reach.registry.createEventType(body));
       },
     }),
     defineRoute({
@@ -77,15 +78,14 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'Read an event type',
       tag,
       role: 'viewer',
+      scope: 'node',
       params,
       status: 200,
       answer: eventType,
       versioned: true,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id } }) {
-        const found = (await registry.refreshed()).eventType(id);
-        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no event type ${id}`);
-        return eventTypeView(found);
+      async handle({ params: { id }, reach }) {
+        return eventTypeView(await reach.registry.eventType(id));
       },
     }),
     defineRoute({
@@ -95,16 +95,17 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       description: 'Fields that are left out stay as they are. The built-in event type cannot be changed.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       body: eventTypeChanges,
-      rulesBroken: (given) => admin.eventTypes.rulesBroken(given),
+      rulesBroken: (given) => rules.eventTypes.rulesBroken(given),
       fixedFields: FIXED,
       status: 200,
       answer: eventType,
       versioned: true,
       errors: ['NOT_FOUND', 'CONFLICT'],
-      async handle({ params: { id }, body, expectedVersion, actor }) {
-        return eventTypeView(await admin.eventTypes.update(actor, { id, expectedVersion }, body));
+      async handle({ params: { id }, body, expectedVersion, reach }) {
+        return eventTypeView(await reach.registry.updateEventType({ id, expectedVersion }, body));
       },
     }),
     defineRoute({
@@ -114,12 +115,13 @@ export function eventTypeRoutes({ admin, registry }: ManagementDeps): Route[] {
       description: 'Refused with the list `usedBy` while it has listeners.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       status: 204,
       versioned: true,
       errors: ['NOT_FOUND', 'IN_USE', 'CONFLICT'],
-      async handle({ params: { id }, expectedVersion, actor }) {
-        await admin.eventTypes.delete(actor, { id, expectedVersion });
+      async handle({ params: { id }, expectedVersion, reach }) {
+        await reach.registry.deleteEventType({ id, expectedVersion });
       },
     }),
   ];

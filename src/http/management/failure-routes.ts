@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { FailureRecord } from '../../core/ports.js';
-import { listenerNames, type ListenerNames } from './delivery-schemas.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { ListenerNames } from '../../core/registry/listener-names.js';
 import { givenTime, isoTime, time, uuid } from './fields.js';
 import { pageFields, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -29,7 +28,7 @@ const failure = z
   .meta({ id: 'Failure' });
 
 /** `/failures`: the failure log (protocol, section 6). */
-export function failureRoutes({ journal, registry }: ManagementDeps): Route[] {
+export function failureRoutes(): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -37,6 +36,7 @@ export function failureRoutes({ journal, registry }: ManagementDeps): Route[] {
       summary: 'List the failure log, newest first',
       tag: 'Deliveries',
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({
         ...pageFields,
         kind: kind.optional(),
@@ -48,10 +48,10 @@ export function failureRoutes({ journal, registry }: ManagementDeps): Route[] {
       }),
       status: 200,
       answer: pageOf(failure),
-      async handle({ query }) {
+      async handle({ query, reach }) {
         const { page, filter } = splitQuery(query);
-        const { items, nextCursor } = await journal.listFailures(filter, page);
-        const nameOf = listenerNames(registry.current());
+        const { items, nextCursor } = await reach.journal.listFailures(filter, page);
+        const nameOf = reach.journal.listenerNames();
         return { items: items.map((one) => failureView(one, nameOf)), nextCursor };
       },
     }),

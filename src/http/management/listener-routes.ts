@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
 import { kindOf } from '../../core/registry/listener-kind.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { RouteRules } from './dependencies.js';
 import { givenFlag, uuid } from './fields.js';
 import { FIXED_LISTENER_FIELDS, listener, listenerChanges, listenerView, newListener } from './listener-schemas.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
@@ -17,7 +16,7 @@ const query = z.strictObject({
 });
 
 /** `/listeners` (protocol, section 6). */
-export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
+export function listenerRoutes({ admin: rules }: RouteRules): Route[] {
   const tag = 'Listeners';
   return [
     defineRoute({
@@ -26,13 +25,14 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'List listeners',
       tag,
       role: 'viewer',
+      scope: 'node',
       query,
       status: 200,
       answer: pageOf(listener),
       async handle(input) {
         const { page, filter } = splitQuery(input.query);
         const wanted = Object.entries(filter) as [keyof typeof filter, string | boolean][];
-        const { listeners } = (await registry.refreshed()).data;
+        const listeners = await input.reach.registry.listeners();
         const matching = listeners.filter((one) => {
           const shown = { ...one, kind: kindOf(one) };
           return wanted.every(([name, value]) => shown[name] === value);
@@ -48,13 +48,14 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
       description: '`operIndex` is the next free one when left out. Every event accepted from then on is owed to it.',
       tag,
       role: 'admin',
+      scope: 'node',
       body: newListener,
-      rulesBroken: (given) => admin.listeners.rulesBroken(given),
+      rulesBroken: (given) => rules.listeners.rulesBroken(given),
       status: 201,
       answer: listener,
       errors: ['CONFLICT', 'NOT_IMPLEMENTED'],
-      async handle({ body, actor }) {
-        return listenerView(await admin.listeners.create(actor, body));
+      async handle({ body, reach }) {
+        return listenerView(await reach.registry.createListener(body));
       },
     }),
     defineRoute({
@@ -63,15 +64,14 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'Read a listener',
       tag,
       role: 'viewer',
+      scope: 'node',
       params,
       status: 200,
       answer: listener,
       versioned: true,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id } }) {
-        const found = (await registry.refreshed()).listener(id);
-        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no listener ${id}`);
-        return listenerView(found);
+      async handle({ params: { id }, reach }) {
+        return listenerView(await reach.registry.listener(id));
       },
     }),
     defineRoute({
@@ -83,16 +83,17 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
         'default, or clears.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       body: listenerChanges,
-      rulesBroken: (given) => admin.listeners.changeRulesBroken(given),
+      rulesBroken: (given) => rules.listeners.changeRulesBroken(given),
       fixedFields: FIXED_LISTENER_FIELDS,
       status: 200,
       answer: listener,
       versioned: true,
       errors: ['NOT_FOUND', 'CONFLICT', 'NOT_IMPLEMENTED'],
-      async handle({ params: { id }, body, expectedVersion, actor }) {
-        return listenerView(await admin.listeners.update(actor, { id, expectedVersion }, body));
+      async handle({ params: { id }, body, expectedVersion, reach }) {
+        return listenerView(await reach.registry.updateListener({ id, expectedVersion }, body));
       },
     }),
     defineRoute({
@@ -102,12 +103,13 @@ export function listenerRoutes({ admin, registry }: ManagementDeps): Route[] {
       description: 'Its unsettled deliveries are cancelled.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       status: 204,
       versioned: true,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id }, expectedVersion, actor }) {
-        await admin.listeners.delete(actor, { id, expectedVersion });
+      async handle({ params: { id }, expectedVersion, reach }) {
+        await reach.registry.deleteListener({ id, expectedVersion });
       },
     }),
   ];

@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
-import { testListener } from '../../core/registry/listener-test.js';
 import { CODE_LENGTH } from '../../core/registry/registry-limits.js';
-import type { ManagementDeps } from './dependencies.js';
 import { text, uuid } from './fields.js';
 import { defineRoute, type Route } from './route.js';
 
@@ -29,7 +27,7 @@ const result = z
   .meta({ id: 'ListenerTestResult' });
 
 /** `POST /listeners/{id}/test` (protocol, section 6). */
-export function listenerTestRoute(deps: ManagementDeps): Route {
+export function listenerTestRoute(): Route {
   return defineRoute({
     method: 'post',
     path: '/listeners/{id}/test',
@@ -38,16 +36,17 @@ export function listenerTestRoute(deps: ManagementDeps): Route {
       'Sends a sample under a fresh event id by the code of real deliveries, also when the listener is disabled.',
     tag: 'Listeners',
     role: 'operator',
+    scope: 'node',
     params: z.strictObject({ id: uuid }),
     body: sample,
     bodyOptional: true,
     status: 200,
     answer: result,
     errors: ['NOT_FOUND', 'CONFLICT'],
-    async handle({ params: { id }, body, actor }) {
-      const { kind, status, durationMs, error, response } = await testListener(deps, actor, {
-        listenerId: id,
-        sample: { userObject: payloadText(body.userObject), tenantCode: body.tenantCode ?? null },
+    async handle({ params: { id }, body, reach }) {
+      const { kind, status, durationMs, error, response } = await reach.registry.testListener(id, {
+        userObject: payloadText(body.userObject),
+        tenantCode: body.tenantCode ?? null,
       });
       return { ok: kind === 'success', status, durationMs, error, response };
     },

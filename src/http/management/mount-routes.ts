@@ -1,7 +1,9 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { EventCenterError } from '../../core/errors.js';
-import { actorOf, requireRole } from './authenticate.js';
-import type { Route } from './route.js';
+import type { Metrics } from '../../core/ports.js';
+import { Reach, type ReachDeps } from '../../core/access/reach.js';
+import { callerOf, permit } from './authenticate.js';
+import type { Route, WholeCentre } from './route.js';
 
 /** Where the management API begins. */
 export const API_PREFIX = '/api/v1';
@@ -11,11 +13,14 @@ const JSON_TYPES = ['application/json', 'application/*+json'];
 
 const parseJson = express.json({ limit: BODY_LIMIT, strict: false, type: JSON_TYPES });
 
+/** What routes are given of, each by its scope. */
+export type MountDeps = ReachDeps & Omit<WholeCentre, 'actor'> & { metrics: Pick<Metrics, 'callerRefused'> };
+
 /** Makes Express answer the routes of the table. */
-export function mountRoutes(app: Express, routes: Route[]): void {
+export function mountRoutes(app: Express, routes: Route[], deps: MountDeps): void {
   for (const route of routes) {
     const body = route.body === null ? [] : [requireJson, parseJson];
-    app[route.method](expressPath(route.path), requireRole(route.role), ...body, answerRoute(route));
+    app[route.method](expressPath(route.path), permit(route, deps.metrics), ...body, answerRoute(route, deps));
   }
 }
 
@@ -53,14 +58,17 @@ const requireJson: RequestHandler = (req, _res, next) => {
   next();
 };
 
-function answerRoute(route: Route): (req: Request, res: Response) => Promise<void> {
+function answerRoute(route: Route, deps: MountDeps): (req: Request, res: Response) => Promise<void> {
   return async (req, res) => {
+    const caller = callerOf(res);
+    const { admin, access, audit } = deps;
     const answer = await route.run({
       params: req.params,
       query: req.query,
       body: req.body as unknown,
       ifMatch: req.get('if-match'),
-      actor: actorOf(res),
+      centre: { admin, access, audit, actor: caller.actor },
+      reach: new Reach(deps, caller),
     });
     res.status(route.status).setHeader('Cache-Control', 'no-store');
     if (answer === undefined) {

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
 import type { Node } from '../../core/model.js';
 import type { SavedNode } from '../../core/registry/node-admin.js';
 import {
@@ -15,7 +14,7 @@ import {
   RATE,
 } from '../../core/registry/registry-limits.js';
 import { isUnreadable, unreadableOfNode } from '../../core/registry/unreadable-secret.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { RouteRules } from './dependencies.js';
 import { givenFlag, isoTime, text, time, unreadable, unreadableFields, whole } from './fields.js';
 import { pageFields, pageInMemory, pageOf, splitQuery } from './paging.js';
 import { defineRoute, type Route } from './route.js';
@@ -87,7 +86,7 @@ const FIXED = {
 };
 
 /** `/nodes`: the applications (protocol, section 6). */
-export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
+export function nodeRoutes({ admin: rules }: RouteRules): Route[] {
   const tag = 'Nodes';
   return [
     defineRoute({
@@ -96,13 +95,15 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'List nodes',
       tag,
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({ ...pageFields, enabled: givenFlag.optional() }),
       status: 200,
       answer: pageOf(node),
-      async handle({ query }) {
+      async handle({ query, reach }) {
         const { page, filter } = splitQuery(query);
-        const { nodes } = (await registry.refreshed()).data;
-        const matching = nodes.filter((one) => filter.enabled === undefined || one.enabled === filter.enabled);
+        const matching = (await reach.registry.nodes()).filter(
+          (one) => filter.enabled === undefined || one.enabled === filter.enabled,
+        );
         const { items, nextCursor } = pageInMemory(matching, (one) => one.nodeCode, page);
         return { items: items.map(nodeView), nextCursor };
       },
@@ -114,12 +115,13 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       description: 'The answer shows `appKey` in full: it is not shown again.',
       tag,
       role: 'admin',
+      scope: 'centre',
       body: newNode,
-      rulesBroken: (given) => admin.nodes.rulesBroken(given),
+      rulesBroken: (given) => rules.nodes.rulesBroken(given),
       status: 201,
       answer: savedNode,
       errors: ['CONFLICT'],
-      async handle({ body, actor }) {
+      async handle({ body, centre: { admin, actor } }) {
         const saved = await admin.nodes.create(actor, body);
         return { ...savedNodeView(saved), appKey: saved.appKey };
       },
@@ -130,48 +132,52 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
       summary: 'Read a node',
       tag,
       role: 'viewer',
+      scope: 'node',
       params,
       status: 200,
       answer: node,
       versioned: true,
       errors: ['NOT_FOUND'],
-      async handle({ params: { nodeCode: code } }) {
-        const found = (await registry.refreshed()).node(code);
-        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no node ${code}`);
-        return nodeView(found);
+      async handle({ params: { nodeCode: code }, reach }) {
+        return nodeView(await reach.registry.node(code));
       },
     }),
     defineRoute({
       method: 'patch',
       path: '/nodes/{nodeCode}',
       summary: 'Change a node',
-      description: 'Fields that are left out stay as they are; null sets back to the default, or clears.',
+      description:
+        'Fields that are left out stay as they are; null sets back to the default, or clears. A token of the node changes all but ' +
+        '`enabled`, `concurrency`, `sendRateLimit` and `deliverRateLimit`.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       body: nodeChanges,
-      rulesBroken: (given) => admin.nodes.rulesBroken(given),
+      rulesBroken: (given) => rules.nodes.rulesBroken(given),
       fixedFields: FIXED,
       status: 200,
       answer: savedNode,
       versioned: true,
       errors: ['NOT_FOUND'],
-      async handle({ params: { nodeCode: code }, body, expectedVersion, actor }) {
-        return savedNodeView(await admin.nodes.update(actor, { nodeCode: code, expectedVersion }, body));
+      async handle({ params: { nodeCode: code }, body, expectedVersion, reach }) {
+        return savedNodeView(await reach.registry.updateNode({ nodeCode: code, expectedVersion }, body));
       },
     }),
     defineRoute({
       method: 'delete',
       path: '/nodes/{nodeCode}',
       summary: 'Delete a node',
-      description: 'Refused with the list `usedBy` while it has listeners or owns event types.',
+      description:
+        'Refused with the list `usedBy` while it has listeners or owns event types. Ends the tokens of the node.',
       tag,
       role: 'admin',
+      scope: 'centre',
       params,
       status: 204,
       versioned: true,
       errors: ['NOT_FOUND', 'IN_USE'],
-      async handle({ params: { nodeCode: code }, expectedVersion, actor }) {
+      async handle({ params: { nodeCode: code }, expectedVersion, centre: { admin, actor } }) {
         await admin.nodes.delete(actor, { nodeCode: code, expectedVersion });
       },
     }),
@@ -184,16 +190,17 @@ export function nodeRoutes({ admin, registry }: ManagementDeps): Route[] {
         'a `graceMs` of 0 ends all of them at once. The answer shows `appKey` in full: it is not shown again.',
       tag,
       role: 'admin',
+      scope: 'node',
       params,
       body: rotation,
-      rulesBroken: (given) => admin.nodes.rotationRulesBroken(given),
+      rulesBroken: (given) => rules.nodes.rotationRulesBroken(given),
       bodyOptional: true,
       status: 200,
       answer: savedNode,
       versioned: true,
       errors: ['NOT_FOUND', 'CONFLICT'],
-      async handle({ params: { nodeCode: code }, body, expectedVersion, actor }) {
-        const saved = await admin.nodes.rotateKey(actor, { nodeCode: code, expectedVersion }, body);
+      async handle({ params: { nodeCode: code }, body, expectedVersion, reach }) {
+        const saved = await reach.registry.rotateKey({ nodeCode: code, expectedVersion }, body);
         return { ...savedNodeView(saved), appKey: saved.appKey };
       },
     }),

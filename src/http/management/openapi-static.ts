@@ -151,7 +151,8 @@ function publishing({ problems, security }: StaticOptions): RouteConfig {
     path: `${API_PREFIX}/events`,
     operationId: 'postEvents',
     summary: 'Publish one event, or an array of up to 500',
-    description: 'Each event of an array is accepted or refused on its own.\n\nNeeds the role `operator`.',
+    description:
+      'Each event of an array is accepted or refused on its own.\n\nNeeds the role `operator`. A token of one node sends for that node only.',
     tags: ['Events'],
     security: [{ [security]: [] }],
     request: {

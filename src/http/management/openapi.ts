@@ -3,10 +3,16 @@ import { z } from 'zod';
 import { EventCenterError, type ErrorCode } from '../../core/errors.js';
 import { API_PREFIX } from './mount-routes.js';
 import { staticPaths } from './openapi-static.js';
-import type { Route } from './route.js';
+import type { Route, Scope } from './route.js';
 
 const VERSION = '1';
 const SECURITY = 'token';
+
+/** Who may call it, in the document's words. */
+const SCOPES: Record<Scope, string> = {
+  centre: 'Tokens of one node may not call it.',
+  node: 'A token of one node reaches the things of that node only.',
+};
 
 const problem = z
   .looseObject({
@@ -55,7 +61,9 @@ function pathOf(route: Route): RouteConfig {
     path: API_PREFIX + route.path,
     operationId: operationIdOf(route),
     summary: route.summary,
-    description: [route.description, `Needs the role \`${route.role}\`.`].filter(Boolean).join('\n\n'),
+    description: [route.description, `Needs the role \`${route.role}\`. ${SCOPES[route.scope]}`]
+      .filter(Boolean)
+      .join('\n\n'),
     tags: [route.tag],
     security: [{ [SECURITY]: [] }],
     request: {
@@ -82,7 +90,7 @@ function success(route: Route): RouteConfig['responses'][string] {
 
 /** What a route can answer: its own codes, and those that its description implies. */
 function codesOf(route: Route): ErrorCode[] {
-  const codes: ErrorCode[] = ['UNAUTHENTICATED', 'FORBIDDEN', 'INVALID_PARAM', ...route.errors];
+  const codes: ErrorCode[] = ['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'INVALID_PARAM', ...route.errors];
   if (route.body !== null) codes.push('MALFORMED_BODY', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
   if (route.versioned && route.method !== 'get') codes.push('VERSION_MISMATCH');
   return [...codes, 'INTERNAL', 'UNAVAILABLE'];

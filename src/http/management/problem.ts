@@ -1,6 +1,8 @@
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { EventCenterError } from '../../core/errors.js';
 import type { Log } from '../../core/ports.js';
+import { callerNameOf } from './authenticate.js';
+import { remoteAddress } from './remote-address.js';
 import { requestIdOf } from './request-id.js';
 
 const RETRY_AFTER_SECONDS = 2;
@@ -29,6 +31,18 @@ export function problemHandler(log: Log): ErrorRequestHandler {
         method: req.method,
         path: req.path,
         error: thrown,
+      });
+    }
+    // One line per refused caller; while an address is locked there may be any number, and a metric counts them.
+    if (error.code === 'UNAUTHENTICATED' || error.code === 'FORBIDDEN') {
+      log.info('access.refused', {
+        requestId: requestIdOf(res),
+        actor: callerNameOf(res),
+        address: remoteAddress(req),
+        method: req.method,
+        path: req.path,
+        code: error.code,
+        reason: error.message,
       });
     }
     if (res.headersSent) {

@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { EventCenterError } from '../../core/errors.js';
 import type { Replay } from '../../core/ports.js';
 import { deliveryState } from './delivery-schemas.js';
-import type { ManagementDeps } from './dependencies.js';
 import { given, givenTime, isoTime, isoTimeOrNull, time, uuid } from './fields.js';
 import { defineRoute, type Route } from './route.js';
 
@@ -66,21 +64,23 @@ const replay = z
 const params = z.strictObject({ id: uuid });
 
 /** `/replays` (protocol, sections 4 and 6). */
-export function replayRoutes({ deliveries }: ManagementDeps): Route[] {
+export function replayRoutes(): Route[] {
   const tag = 'Replays';
   return [
     defineRoute({
       method: 'post',
       path: '/replays',
       summary: 'Replay what a filter matches',
-      description: 'Goes on in the background; its progress is read by its id.',
+      description:
+        'Goes on in the background; its progress is read by its id. A token of a node replays to that node what it was owed before.',
       tag,
       role: 'operator',
+      scope: 'node',
       body: newReplay,
       status: 202,
       answer: replay,
-      async handle({ body, actor }) {
-        return replayView(await deliveries.startReplay(actor, { ...body, filter: given(body.filter) }));
+      async handle({ body, reach }) {
+        return replayView(await reach.journal.startReplay({ ...body, filter: given(body.filter) }));
       },
     }),
     defineRoute({
@@ -89,14 +89,13 @@ export function replayRoutes({ deliveries }: ManagementDeps): Route[] {
       summary: 'Read the progress of a replay',
       tag,
       role: 'viewer',
+      scope: 'node',
       params,
       status: 200,
       answer: replay,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id } }) {
-        const found = await deliveries.findReplay(id);
-        if (found === null) throw new EventCenterError('NOT_FOUND', `there is no replay ${id}`);
-        return replayView(found);
+      async handle({ params: { id }, reach }) {
+        return replayView(await reach.journal.replay(id));
       },
     }),
     defineRoute({
@@ -106,12 +105,13 @@ export function replayRoutes({ deliveries }: ManagementDeps): Route[] {
       description: 'What was published stays published. Cancelling one that is over changes nothing.',
       tag,
       role: 'operator',
+      scope: 'node',
       params,
       status: 200,
       answer: replay,
       errors: ['NOT_FOUND'],
-      async handle({ params: { id }, actor }) {
-        return replayView(await deliveries.cancelReplay(actor, id));
+      async handle({ params: { id }, reach }) {
+        return replayView(await reach.journal.cancelReplay(id));
       },
     }),
   ];

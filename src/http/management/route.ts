@@ -1,14 +1,39 @@
 import { z } from 'zod';
 import { invalidFields, type ErrorCode, type FieldError } from '../../core/errors.js';
-import type { Actor, Role } from '../../core/ports.js';
+import type { Access } from '../../core/access/access.js';
+import type { Reach } from '../../core/access/reach.js';
+import type { Actor, AuditStore, Role } from '../../core/ports.js';
+import type { RegistryAdmin } from '../../core/registry/registry-admin.js';
 import { readFields, rightFields } from '../read-fields.js';
+
+/**
+ * Which tokens may make a call: `centre` those of the whole centre only; `node` those of one node too, and then it reaches
+ * the things of that node.
+ */
+export type Scope = 'centre' | 'node';
+
+/** What is not bounded to any node. */
+export interface WholeCentre {
+  admin: RegistryAdmin;
+  access: Access;
+  audit: AuditStore;
+  actor: Actor;
+}
+
+/**
+ * All that a route's code gets of the centre, by its scope. A route that tokens of a node may call has the caller's reach
+ * and nothing else, so it cannot answer with what is another node's.
+ */
+interface Granted {
+  centre: { centre: WholeCentre };
+  node: { reach: Reach };
+}
 
 /** What a route's code gets: everything checked. */
 export interface RouteInput<P, Q, B> {
   params: P;
   query: Q;
   body: B;
-  actor: Actor;
   /** From `If-Match`; null when the caller does not care. */
   expectedVersion: number | null;
 }
@@ -19,7 +44,8 @@ export interface RawInput {
   query: unknown;
   body: unknown;
   ifMatch: string | undefined;
-  actor: Actor;
+  centre: WholeCentre;
+  reach: Reach;
 }
 
 /** What is said about a route: Express and the OpenAPI document are both made of it, so they cannot differ. */
@@ -33,6 +59,7 @@ export interface RouteDescription {
   tag: string;
   /** The least role that may call it. */
   role: Role;
+  scope: Scope;
   params: z.ZodObject;
   query: z.ZodObject;
   /** null for a call without a body. */
@@ -57,10 +84,11 @@ export interface Route extends RouteDescription {
 type Shape = z.ZodRawShape;
 const NOTHING = z.strictObject({});
 
-interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType, A extends z.ZodType>
+interface RouteSpec<S extends Scope, P extends Shape, Q extends Shape, B extends z.ZodType, A extends z.ZodType>
   extends
     Pick<RouteDescription, 'method' | 'path' | 'summary' | 'tag' | 'role' | 'status'>,
     Partial<Pick<RouteDescription, 'description' | 'errors' | 'versioned' | 'bodyOptional'>> {
+  scope: S;
   params?: z.ZodObject<P>;
   query?: z.ZodObject<Q>;
   body?: B;
@@ -72,16 +100,19 @@ interface RouteSpec<P extends Shape, Q extends Shape, B extends z.ZodType, A ext
    * (times are not read yet): asked when the body is refused already, so that one answer names everything that is wrong.
    */
   rulesBroken?: (body: Partial<z.output<B>>) => FieldError[];
-  handle: (input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>) => Promise<z.input<A>>;
+  handle: (
+    input: RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>> & Granted[S],
+  ) => Promise<z.input<A>>;
 }
 
 /** Makes a route of its description and its code, which get and give exactly what the schemas say. */
 export function defineRoute<
+  S extends Scope,
   P extends Shape = Shape,
   Q extends Shape = Shape,
   B extends z.ZodType = z.ZodUndefined,
   A extends z.ZodType = z.ZodVoid,
->(spec: RouteSpec<P, Q, B, A>): Route {
+>(spec: RouteSpec<S, P, Q, B, A>): Route {
   const {
     handle,
     rulesBroken,
@@ -105,14 +136,14 @@ export function defineRoute<
           ? (undefined as z.output<B>)
           : readFields(body, raw.body ?? (bodyOptional ? {} : undefined), { fields, root: 'body', fixedFields }),
       expectedVersion: versioned ? readIfMatch(raw.ifMatch, fields) : null,
-      actor: raw.actor,
+      ...(spec.scope === 'centre' ? { centre: raw.centre } : { reach: raw.reach }),
     };
     if (fields.length > 0) {
       const right = body === null || rulesBroken === undefined ? null : rightFields(body, raw.body);
       if (right !== null) fields.push(...beyond(fields, rulesBroken?.(right as Partial<z.output<B>>) ?? []));
       throw invalidFields(fields);
     }
-    return handle(input as RouteInput<z.output<z.ZodObject<P>>, z.output<z.ZodObject<Q>>, z.output<B>>);
+    return handle(input as unknown as Parameters<typeof handle>[0]);
   };
   return { ...rest, params, query, body, bodyOptional, answer, errors, versioned, run };
 }

@@ -1,6 +1,6 @@
 import { auditRoutes } from './audit-routes.js';
 import { deliveryRoutes } from './delivery-routes.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { RouteRules } from './dependencies.js';
 import { eventRoutes } from './event-routes.js';
 import { eventTypeRoutes } from './event-type-routes.js';
 import { failureRoutes } from './failure-routes.js';
@@ -12,19 +12,19 @@ import type { Route } from './route.js';
 import { statsRoutes } from './stats-routes.js';
 import { tokenRoutes } from './token-routes.js';
 
-/** Every call of the management API, each once. */
-export function managementRoutes(deps: ManagementDeps): Route[] {
+/** Every call of the management API, each once. What they need of the centre they are given at each call, by their scope. */
+export function managementRoutes(rules: RouteRules): Route[] {
   return [
-    ...nodeRoutes(deps),
-    ...eventTypeRoutes(deps),
-    ...listenerRoutes(deps),
-    listenerTestRoute(deps),
-    ...eventRoutes(deps),
-    ...deliveryRoutes(deps),
-    ...failureRoutes(deps),
-    ...replayRoutes(deps),
-    ...statsRoutes(deps),
-    ...tokenRoutes(deps),
-    ...auditRoutes(deps),
+    ...nodeRoutes(rules),
+    ...eventTypeRoutes(rules),
+    ...listenerRoutes(rules),
+    listenerTestRoute(),
+    ...eventRoutes(),
+    ...deliveryRoutes(),
+    ...failureRoutes(),
+    ...replayRoutes(),
+    ...statsRoutes(rules),
+    ...tokenRoutes(rules),
+    ...auditRoutes(),
   ];
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
-import { nodeQueueDepths } from '../../core/recording/queue-depths.js';
-import type { ManagementDeps } from './dependencies.js';
+import type { NodeBacklog } from '../../core/access/journal-reach.js';
+import type { RouteRules } from './dependencies.js';
 import { givenTime, isoTime, isoTimeOrNull, time } from './fields.js';
 import { defineRoute, type Route } from './route.js';
 
@@ -34,8 +34,7 @@ const stats = z
   .meta({ id: 'Stats' });
 
 /** `/stats` (protocol, section 6). */
-export function statsRoutes(deps: ManagementDeps): Route[] {
-  const { journal, clock } = deps;
+export function statsRoutes({ clock }: RouteRules): Route[] {
   return [
     defineRoute({
       method: 'get',
@@ -44,6 +43,7 @@ export function statsRoutes(deps: ManagementDeps): Route[] {
       description: 'The last hour in intervals of five minutes unless asked otherwise.',
       tag: 'Events',
       role: 'viewer',
+      scope: 'node',
       query: z.strictObject({
         from: givenTime.optional(),
         to: givenTime.optional(),
@@ -51,39 +51,38 @@ export function statsRoutes(deps: ManagementDeps): Route[] {
       }),
       status: 200,
       answer: stats,
-      async handle({ query: { from, to = clock.now(), intervalMs } }) {
+      async handle({ query: { from, to = clock.now(), intervalMs }, reach: { journal } }) {
         const start = from ?? to - HOUR_MS;
         if (start >= to) throw invalidField('from', 'expected a time before `to`');
         if ((to - start) / intervalMs > MAX_INTERVALS) {
           throw invalidField('intervalMs', `expected at most ${MAX_INTERVALS} intervals between from and to`);
         }
-        const [intervals, nodes] = await Promise.all([journal.stats(start, to, intervalMs), nodesOf(deps)]);
+        const [intervals, backlogs] = await Promise.all([
+          journal.stats({ from: start, to, intervalMs }),
+          journal.backlogs(),
+        ]);
+        const now = clock.now();
         return {
           from: isoTime(start),
           to: isoTime(to),
           intervalMs,
           intervals: intervals.map((one) => ({ ...one, from: isoTime(one.from), to: isoTime(one.to) })),
-          nodes,
+          nodes: backlogs.map((one) => nodeView(one, now)),
         };
       },
     }),
   ];
 }
 
-async function nodesOf({ journal, broker, registry, clock }: ManagementDeps): Promise<z.infer<typeof nodeStats>[]> {
-  const snapshot = registry.current();
-  const [unsettled, depths] = await Promise.all([journal.oldestUnsettled(), nodeQueueDepths(broker, snapshot)]);
-  const now = clock.now();
-  const registered = snapshot.data.nodes.map((node) => node.nodeCode);
-  const nodeCodes = [...new Set([...registered, ...unsettled.map((one) => one.nodeCode)])].sort();
-  return nodeCodes.map((nodeCode) => {
-    const oldest = unsettled.find((one) => one.nodeCode === nodeCode);
-    return {
-      nodeCode,
-      queues: depths.filter((queue) => queue.nodeCode === nodeCode).map(({ kind, depth }) => ({ kind, depth })),
-      unsettled: oldest?.count ?? 0,
-      oldestAcceptedAt: isoTimeOrNull(oldest?.acceptedAt ?? null),
-      oldestAgeMs: oldest === undefined ? null : Math.max(0, now - oldest.acceptedAt),
-    };
-  });
+function nodeView(
+  { nodeCode, queues, unsettled, oldestAcceptedAt }: NodeBacklog,
+  now: number,
+): z.infer<typeof nodeStats> {
+  return {
+    nodeCode,
+    queues,
+    unsettled,
+    oldestAcceptedAt: isoTimeOrNull(oldestAcceptedAt),
+    oldestAgeMs: oldestAcceptedAt === null ? null : Math.max(0, now - oldestAcceptedAt),
+  };
 }
