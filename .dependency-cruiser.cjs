@@ -107,7 +107,7 @@ module.exports = {
     ownedBy('typeorm|mysql2', '^(src/store/|migrations/|ormconfig\\.ts$)'),
     ownedBy('better-sqlite3', '^src/(store|broker)/'),
     ownedBy('undici', '^(src/callback/|sdk/src/client/(pool-exchange|undici-pool)\\.)'),
-    ownedBy('ipaddr[.]js', '^src/callback/'),
+    ownedBy('ipaddr[.]js', '^src/(callback|http/management)/'),
     ownedBy('ajv|ajv-formats|re2js', '^src/schema/'),
     ownedBy('prom-client', '^src/metrics(-gauges)?\\.ts$'),
     ownedBy('winston', '^src/log\\.ts$'),

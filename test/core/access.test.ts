@@ -134,7 +134,7 @@ describe('the first token', () => {
   it('is made once, for an admin', async () => {
     const { access, another } = anAccess();
     const secret = await access.ensureFirstToken();
-    expect(await access.authenticate(knock(secret!))).toEqual({
+    expect(await access.authenticate(knock(secret))).toEqual({
       name: 'token:first-admin',
       role: 'admin',
       nodeCode: null,

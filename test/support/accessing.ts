@@ -5,9 +5,9 @@ import { MemoryAuditStore, MemoryTokenStore } from './memory-access-stores.js';
 import { ManualClock, quietLog } from './registry-admin.js';
 
 /** Where calls come from unless a test says otherwise. */
-export const ADDRESS = '192.0.2.1';
+const ADDRESS = '192.0.2.1';
 
-export const LOCKOUT: LockoutOptions = { failures: 3, windowMs: 60_000, durationMs: 30_000 };
+const LOCKOUT: LockoutOptions = { failures: 3, windowMs: 60_000, durationMs: 30_000 };
 
 /** A call with a token. */
 export function knock(token: string | null, address = ADDRESS): Knock {
@@ -20,7 +20,7 @@ export function newToken(fields: Partial<NewToken> & { name: string }): NewToken
 }
 
 /** A registry that knows these nodes and nothing else. */
-export function nodesOnly(...nodeCodes: string[]): AccessDeps['registry'] & { nodeCodes: Set<string> } {
+function nodesOnly(...nodeCodes: string[]): AccessDeps['registry'] & { nodeCodes: Set<string> } {
   const known = new Set(nodeCodes);
   const snapshot = { node: (code: string) => (known.has(code) ? {} : null) } as ReturnType<
     AccessDeps['registry']['current']
