@@ -1,4 +1,5 @@
-import { connect, type Channel, type GetMessage } from 'amqplib';
+import type { Channel, GetMessage } from 'amqplib';
+import { withChannel } from './queue-surgery.js';
 import type { RunReport } from './run-report.js';
 import type { Plant } from './scenario.js';
 
@@ -10,19 +11,16 @@ const QUEUE = 'ec.node.N1';
  * none ever had.
  */
 export async function plant(what: Plant, brokerUrl: string, report: RunReport): Promise<void> {
-  const connection = await connect(brokerUrl);
-  const channel = await connection.createConfirmChannel();
-  const message = await firstUntouched(channel);
-  if (what === 'repeat') {
+  await withChannel(brokerUrl, async (channel) => {
+    const message = await firstUntouched(channel);
+    if (what === 'loss') {
+      channel.ack(message);
+      return;
+    }
     channel.sendToQueue(QUEUE, message.content, { ...message.properties, persistent: true });
     await channel.waitForConfirms();
     channel.nack(message, false, true);
-  } else {
-    channel.ack(message);
-  }
-  // Closing the connection at once would overtake the ack.
-  await channel.close();
-  await connection.close();
+  });
   report.say(`planted: a ${what} in the queue of N1`);
 }
 

@@ -60,19 +60,20 @@ async function main(): Promise<void> {
 
 /** Runs one after another; gives the names of those that did not hold. */
 async function runAll(chosen: Parameters<typeof runScenario>[0][], options: Omit<RunOptions, 'services' | 'ending'>) {
-  const services = options.short ? sharedServices() : ownServices();
+  const [shared, own] = [sharedServices(), ownServices()];
   const ending = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
   const failed: string[] = [];
   try {
     for (const scenario of chosen) {
+      const services = options.short || scenario.sharesServices === true ? shared : own;
       const result = await runScenario(scenario, { ...options, services, ending: ending.signal });
       if (!result.passed) failed.push(result.name);
       if (result.interrupted) throw new Error('interrupted');
       if (!options.short && options.plant === null) keepResult(result);
     }
   } finally {
-    await services.close();
+    await shared.close();
   }
   return failed;
 }

@@ -31,6 +31,8 @@ export interface Scenario {
   plantable?: Plant[];
   /** How plugin hosts take their events, for `--transport`. */
   transport?: 'http' | 'amqp';
+  /** It leaves RabbitMQ and MariaDB alone, so that it may run on those of the scenario before, in a virtual host and a database of its own. */
+  sharesServices?: boolean;
   /** RabbitMQ and MariaDB, one of each, when absent. */
   services?: ServicesWanted;
   /** Longest time the scenario may take, in ms; ten minutes when absent. */

@@ -37,6 +37,7 @@ export const scenarios: Scenario[] = [
     name: 'ordered',
     group: 'listeners',
     promise: 'A listener that fails half of its calls holds back those behind it at its node and nobody else.',
+    sharesServices: true,
     run: ordered,
   },
 ];

@@ -16,6 +16,7 @@ export const scenarios: Scenario[] = [
     group: 'suite',
     promise: 'A message that is taken away behind the centre’s back makes the run fail with the lost deliveries.',
     short: true,
+    sharesServices: true,
     run: (stage) => mustFail(stage, 'loss', 'lost = 0'),
   },
   {
@@ -23,6 +24,7 @@ export const scenarios: Scenario[] = [
     group: 'suite',
     promise: 'A message that is made twice behind the centre’s back makes the run fail with the repeated calls.',
     short: true,
+    sharesServices: true,
     run: (stage) => mustFail(stage, 'repeat', 'repeats = 0'),
   },
 ];

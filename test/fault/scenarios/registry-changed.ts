@@ -132,6 +132,7 @@ export const scenarios: Scenario[] = [
     group: 'processes',
     promise:
       'A listener that is added under load gets exactly the events of its versions, and what a deleted one was owed is delivered or recorded as cancelled.',
+    sharesServices: true,
     run: registryChanged,
   },
 ];

@@ -33,6 +33,7 @@ export const scenarios: Scenario[] = [
     group: 'processes',
     promise: 'What is accepted while no worker runs is delivered once one does.',
     plantable: ['loss', 'repeat'],
+    sharesServices: true,
     run: workerLate,
   },
 ];
