@@ -30,7 +30,7 @@ beforeEach(async () => {
   victimConnections = 0;
   victim = createServer((socket) => {
     victimConnections += 1;
-    socket.end();
+    socket.destroy();
   });
   await new Promise<void>((resolve) => victim.listen(stub.port, '127.0.0.2', resolve));
 });
