@@ -9,11 +9,14 @@ import { ROOT, run } from './prepare.mjs';
 const capture = promisify(execFile);
 /** What Debian's service unit gives the broker; with the usual 1024 it hangs beyond about 300 queues. */
 const OPEN_FILES = 65_536;
+const ERL_CALL = '/usr/lib/erlang/bin/erl_call';
+const EVALUATE_MS = 20_000;
 
 /**
  * A node that is not started yet, with its data in `folder`, which is there. `configuration` are further lines of its
  * rabbitmq.conf, `environment` further variables of it and its rabbitmqctl. Returns a service with its `url`;
- * `control(...arguments)` is its rabbitmqctl.
+ * `control(...arguments)` is its rabbitmqctl, and `evaluate(expressions)` what Erlang expressions come to in the node,
+ * at once, where rabbitmqctl needs seconds to start.
  */
 export function rabbitMqNode({
   folder,
@@ -56,7 +59,19 @@ export function rabbitMqNode({
     const command = ['-n', name, '--quiet', ...parameters];
     return (await capture('/usr/lib/rabbitmq/bin/rabbitmqctl', command, { env })).stdout;
   };
-  return { ...service, url, name, control };
+  const evaluate = async (expressions) => {
+    const cookie = readFileSync(join(folder, '.erlang.cookie'), 'utf8');
+    const calling = capture(ERL_CALL, ['-address', `127.0.0.1:${distributionPort}`, '-c', cookie, '-e'], {
+      timeout: EVALUATE_MS,
+    });
+    // It takes the last form only with a line's end behind it.
+    calling.child.stdin.end(`${expressions}\n`);
+    const { stdout } = await calling;
+    const value = /^{ok, ([^]*)}$/.exec(stdout.trim())?.[1];
+    if (value === undefined) throw new Error(`${name} answered ${stdout} to ${expressions}`);
+    return value;
+  };
+  return { ...service, url, name, control, evaluate };
 }
 
 /** Ends the port mapper of nodes that are gone. */

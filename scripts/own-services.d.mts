@@ -13,6 +13,8 @@ export interface OwnService {
 export interface OwnBroker extends OwnService {
   /** What its rabbitmqctl prints for these arguments. */
   control(...parameters: string[]): Promise<string>;
+  /** What Erlang expressions, ended by a dot, come to in the broker. */
+  evaluate(expressions: string): Promise<string>;
 }
 
 export function startRabbitMq(options: { answers: (url: string) => Promise<unknown> }): Promise<OwnBroker>;

@@ -4,17 +4,21 @@ import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:f
 export class RecordFile<T> {
   readonly path: string;
   readonly #file: number;
+  #closed = false;
 
   constructor(path: string) {
     this.path = path;
     this.#file = openSync(path, 'a');
   }
 
+  /** Notes nothing after `close`: load that a failed scenario left behind must not end the suite. */
   write(record: T): void {
+    if (this.#closed) return;
     writeSync(this.#file, `${JSON.stringify(record)}\n`);
   }
 
   close(): void {
+    this.#closed = true;
     closeSync(this.#file);
   }
 }

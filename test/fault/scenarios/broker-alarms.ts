@@ -9,19 +9,19 @@ const NOTICED_MS = 15_000;
 const DRAINED_MS = 5_000;
 const LONGEST_ANSWER_MS = 10_000;
 
-/** An alarm of RabbitMQ, raised and cleared by these commands. */
+/** An alarm of RabbitMQ, raised and cleared as rabbitmqctl does it. */
 interface Alarm {
-  raise: string[];
-  clear: string[];
+  raise: string;
+  clear: string;
 }
 
 const MEMORY: Alarm = {
-  raise: ['set_vm_memory_high_watermark', '0.00001'],
-  clear: ['set_vm_memory_high_watermark', '0.4'],
+  raise: 'vm_memory_monitor:set_vm_memory_high_watermark(0.00001).',
+  clear: 'vm_memory_monitor:set_vm_memory_high_watermark(0.4).',
 };
 const DISK: Alarm = {
-  raise: ['set_disk_free_limit', '1000000GB'],
-  clear: ['set_disk_free_limit', '50MB'],
+  raise: 'rabbit_disk_monitor:set_disk_free_limit(1000000000000000).',
+  clear: 'rabbit_disk_monitor:set_disk_free_limit(50000000).',
 };
 
 /** RabbitMQ takes nothing from publishers; everything else goes on. */
@@ -32,12 +32,12 @@ async function alarmed(stage: Stage, alarm: Alarm): Promise<void> {
     losses: 0,
     fault: async (scene) => {
       const readyBefore = await readyOf(scene);
-      await setting.broker.control(...alarm.raise);
+      await setting.broker.evaluate(alarm.raise);
       blockedFrom = await untilBlocked(stage, scene);
       await pause(DRAINED_MS);
       await requireDrained(stage);
       await pause(ALARM_MS - DRAINED_MS);
-      await setting.broker.control(...alarm.clear);
+      await setting.broker.evaluate(alarm.clear);
       await until('the alarm is over', async () => (await readyOf(scene)).text === readyBefore.text, NOTICED_MS);
     },
   });

@@ -4,6 +4,8 @@ import { answersOf, faultUnderLoad, longestAnswerMs, sendsWithin } from '../unde
 
 const AWAY_MS = 5_000;
 const CLOSINGS = 4;
+/** What `rabbitmqctl close_all_connections` does. */
+const CLOSE_ALL = 'rabbit_networking:close_connections(rabbit_networking:connections(), "maintenance").';
 const BETWEEN_CLOSINGS_MS = 3_000;
 /** The confirm time-out, and what the machine is slow by. */
 const LONGEST_ANSWER_MS = 10_000;
@@ -33,7 +35,7 @@ async function connectionsClosed(stage: Stage): Promise<void> {
     losses: CLOSINGS,
     fault: async () => {
       for (let round = 0; round < CLOSINGS; round += 1) {
-        await setting.broker.control('close_all_connections', 'maintenance');
+        await setting.broker.evaluate(CLOSE_ALL);
         await pause(BETWEEN_CLOSINGS_MS);
       }
     },

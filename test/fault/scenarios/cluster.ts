@@ -83,8 +83,10 @@ function node(cluster: OwnCluster, index: number): OwnNode {
 }
 
 async function leaderOf(cluster: OwnCluster, queue: string): Promise<string> {
-  const table = await node(cluster, CONNECTED).control('list_queues', 'name', 'leader', '--no-table-headers');
-  return new Map(table.split('\n').map((line) => line.split('\t') as [string, string])).get(queue) ?? 'nobody';
+  const lookup = `{ok, Q} = rabbit_amqqueue:lookup({resource, <<"/">>, queue, <<"${queue}">>}), amqqueue:get_pid(Q).`;
+  const found = await node(cluster, CONNECTED).evaluate(lookup);
+  // The process of the queue, by its name and its node.
+  return /'([^']+@[^']+)'/.exec(found)?.[1] ?? found;
 }
 
 async function untilJoined(cluster: OwnCluster): Promise<void> {
@@ -92,7 +94,7 @@ async function untilJoined(cluster: OwnCluster): Promise<void> {
     'every node sees every other one',
     async () => {
       for (const each of cluster.nodes) {
-        const running = await each.control('eval', 'length(rabbit_nodes:all_running()).');
+        const running = await each.evaluate('length(rabbit_nodes:all_running()).');
         if (Number(running) !== cluster.nodes.length) return false;
       }
       return true;
