@@ -116,10 +116,14 @@ describe('a call without a token', () => {
 
 describe('a token of a node', () => {
   it('ends with its node', async () => {
-    const { access, registry } = anAccess();
+    const { access, registry, tokens, clock } = anAccess();
     const { secret } = await access.create({ name: 'x', requestId: null }, newToken({ name: 'a', nodeCode: 'A' }));
     expect(await access.authenticate(knock(secret))).toEqual({ name: 'token:a', role: 'viewer', nodeCode: 'A' });
     registry.nodeCodes.delete('A');
+    await expect(access.authenticate(knock(secret))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    // As deleting the node does; then a node gets the same code within the second for which tokens are remembered.
+    await tokens.revoke(tokens.rows[0]!.token.id, clock.now());
+    registry.nodeCodes.add('A');
     await expect(access.authenticate(knock(secret))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 

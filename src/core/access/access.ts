@@ -168,14 +168,15 @@ export class Access {
   /** Ends a token, in every process within a second. @throws NOT_FOUND, UNAVAILABLE. */
   async revoke(actor: Actor, id: string): Promise<void> {
     const { tokens, audit, clock, log } = this.#deps;
-    if (!(await tokens.revoke(id, clock.now())))
+    const token = (await tokens.list()).find((one) => one.id === id);
+    if (token === undefined || !(await tokens.revoke(id, clock.now())))
       throw new EventCenterError('NOT_FOUND', `there is no live token ${id}`);
     for (const [hash, known] of this.#known) if (known.token.id === id) this.#known.delete(hash);
     await appendAudit({ audit, clock, log }, actor, {
       action: 'token.revoked',
       subjectKind: 'token',
       subjectId: id,
-      detail: {},
+      detail: { name: token.name, role: token.role, nodeCode: token.nodeCode },
     });
   }
 
@@ -206,7 +207,11 @@ export class Access {
     if (token.revokedAt !== null && token.revokedAt <= now) return 'revoked';
     if (token.expiresAt !== null && token.expiresAt <= now) return 'expired';
     const { name, role, nodeCode } = token;
-    if (nodeCode !== null && !(await this.#hasNode(nodeCode))) return 'node-gone';
+    if (nodeCode !== null && !(await this.#hasNode(nodeCode))) {
+      // It was revoked with its node: what is remembered must not serve a node that gets the same code at once.
+      this.#known.delete(key);
+      return 'node-gone';
+    }
     return { name: `token:${name}`, role, nodeCode };
   }
 
