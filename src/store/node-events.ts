@@ -46,9 +46,10 @@ function receivedIn(list: ListQuery, nodeCode: string, state: string): Statement
   for (const [column, value] of Object.entries(equal)) if (value !== undefined) add(`e.${column} = ?`, value);
   return {
     sql:
-      'SELECT DISTINCT d.created_at AS accepted_at, d.event_id FROM pub_event_delivery d' +
+      'SELECT d.created_at AS accepted_at, d.event_id FROM pub_event_delivery d' +
       ` JOIN pub_event e ON e.event_id = d.event_id WHERE ${conditions.join(' AND ')}` +
-      ' ORDER BY d.created_at DESC, d.event_id DESC LIMIT ?',
+      // Not DISTINCT, which MariaDB answers by reading all of the node's deliveries into a temporary table.
+      ' GROUP BY d.created_at, d.event_id ORDER BY d.created_at DESC, d.event_id DESC LIMIT ?',
     parameters: [...parameters, list.limit],
   };
 }

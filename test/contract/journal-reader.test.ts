@@ -190,11 +190,13 @@ describeEachDatabase('reading the journal', (create) => {
         ['pending', 'failed'],
       );
       const explain = test.url.startsWith('sqlite:') ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
-      return JSON.stringify(await rowsOf(manager, `${explain} ${sql}`, parameters));
+      return (await rowsOf(manager, `${explain} ${sql}`, parameters)).map((row) => JSON.stringify(row));
     });
-    expect(explained).toContain('pub_event_app');
-    expect(explained).toContain('pub_event_delivery_node');
-    expect(explained).not.toMatch(/SCAN (d|e)\b/);
+    const ofDeliveries = explained.filter((row) => /"table":"d"|FOR (GROUP BY|DISTINCT)/.test(row));
+    expect(ofDeliveries.filter((row) => /temporary|TEMP B-TREE/.test(row))).toEqual([]);
+    expect(explained.join()).toContain('pub_event_app');
+    expect(explained.join()).toContain('pub_event_delivery_node');
+    expect(explained.join()).not.toMatch(/SCAN (d|e)\b/);
   });
 
   it('counts what a node sent and what became of its deliveries', async () => {
