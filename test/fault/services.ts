@@ -5,6 +5,7 @@ import {
   startOwnDatabase,
   type OwnBroker,
   type OwnCluster,
+  type OwnDatabase,
   type OwnService,
 } from './own-services.js';
 
@@ -108,13 +109,14 @@ export function sharedServices(): ServiceSource {
       const { broker, database } = await shared;
       number += 1;
       const name = `scenario_${number}`;
-      const started = {
-        broker: (wanted.broker ?? 'single') === 'single' ? await (broker as OwnBroker).virtualHost(name) : null,
-        cluster: wanted.broker === 'cluster' ? await startOwnCluster() : null,
-        database: wanted.database === 'sqlite' ? null : await (database as Started['database'] & object).another(name),
-      };
+      const [ownBroker, cluster, ownDatabase] = await Promise.all([
+        (wanted.broker ?? 'single') === 'single' ? (broker as OwnBroker).virtualHost(name) : null,
+        wanted.broker === 'cluster' ? startOwnCluster() : null,
+        wanted.database === 'sqlite' ? null : (database as OwnDatabase).another(name),
+      ]);
+      const started = { broker: ownBroker, cluster, database: ownDatabase };
       return withProxies(wanted, started, async () => {
-        await Promise.allSettled([started.broker?.remove(), started.cluster?.remove()]);
+        await started.cluster?.remove();
       });
     },
     close: async () => {
@@ -127,7 +129,7 @@ export function sharedServices(): ServiceSource {
 interface Started {
   broker: OwnBroker | null;
   cluster: OwnCluster | null;
-  database: Awaited<ReturnType<typeof startOwnDatabase>> | null;
+  database: OwnDatabase | null;
 }
 
 async function startAll(wanted: ServicesWanted): Promise<Started> {
