@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
-const START_MS = 90_000;
+const START_MS = 240_000;
 const STOP_MS = 30_000;
 const POLL_MS = 300;
 

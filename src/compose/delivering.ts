@@ -9,7 +9,7 @@ import { Worker } from '../core/delivering/worker.js';
 import { SqlJournalStore } from '../store/journal-store.js';
 import { SqlRetentionStore } from '../store/retention-store.js';
 import { SqlScheduledStore } from '../store/scheduled-store.js';
-import { Parts, clock } from './parts.js';
+import { Parts, clock, steadyClock } from './parts.js';
 import type { Surroundings } from './surroundings.js';
 
 /** The parts of a process that delivers. */
@@ -27,6 +27,7 @@ export async function startDelivering(surroundings: Surroundings, parts: Parts) 
     registry,
     announcer,
     clock,
+    steadyClock,
     log,
     metrics,
     options: config.journal,

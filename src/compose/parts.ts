@@ -9,6 +9,9 @@ export interface Centre {
 /** The machine's clock. */
 export const clock: Clock = { now: () => Date.now() };
 
+/** Counts from the start of the process, and does not follow jumps of the machine's clock: for waits only. */
+export const steadyClock: Clock = { now: () => performance.now() };
+
 /** What was started, to be stopped in reverse. */
 export class Parts implements Centre {
   readonly log: Log;

@@ -88,6 +88,25 @@ describe('the RabbitMQ broker while RabbitMQ is away', () => {
     await until('what was asked for meanwhile is declared', async () => (await broker.depth(A)) === 0);
   });
 
+  it('keeps its connection and what is unconfirmed when the wall clock jumps an hour ahead', async () => {
+    const broker = await fixture.start({ url });
+    await bind(broker);
+    const connections = proxy.connections();
+    proxy.freeze();
+    const publishing = broker.publishEvent(aMessage({ eventTypeId: TYPE }));
+    const trueNow = Date.now;
+    const jumped = jest.spyOn(Date, 'now').mockImplementation(() => trueNow() + 3_600_000);
+    try {
+      // Longer than it takes to look for what is overdue.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      proxy.thaw();
+      await publishing;
+    } finally {
+      jumped.mockRestore();
+    }
+    expect(proxy.connections()).toBe(connections);
+  });
+
   it('has every confirmed event, however often the connections are cut while publishing', async () => {
     const broker = await fixture.start({ url });
     await bind(broker);

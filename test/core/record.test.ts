@@ -45,13 +45,15 @@ describe('the recorder', () => {
     for (const recorder of running.splice(0)) await recorder.stop();
   });
 
-  async function start(options: Partial<RecorderOptions> = {}): Promise<Recorder> {
+  async function start(options: Partial<RecorderOptions> = {}, clock = systemClock): Promise<Recorder> {
     const recorder = new Recorder({
       broker: queues,
       journalStore: store,
       registry,
       announcer: { recorded: (...recorded) => announce(...recorded) },
-      clock: systemClock,
+      clock,
+      steadyClock: { now: () => performance.now() },
+
       log: silentLog,
       metrics: countingIncidents(),
       options: {
@@ -67,6 +69,19 @@ describe('the recorder', () => {
     await recorder.start();
     return recorder;
   }
+
+  it('holds nothing back when the wall clock jumps to an earlier time', async () => {
+    let jumpMs = 3_600_000;
+    const recorder = await start(
+      { batchRows: 100, flushMs: 300, outcomeWaitMs: 300 },
+      { now: () => Date.now() + jumpMs },
+    );
+    const event = freshEvent();
+    queues.journal.put(messageOf(event));
+    await until('the event is held', () => recorder.lag().oldestMs);
+    jumpMs = -3_600_000;
+    await until('the event is recorded', () => store.committed.length === 1, 2_000);
+  });
 
   it('lets an event wait longer for its outcomes than complete ones wait for each other', async () => {
     await start({ batchRows: 100, flushMs: 5, outcomeWaitMs: 60_000 });

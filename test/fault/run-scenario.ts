@@ -16,18 +16,23 @@ export interface RunOptions {
 
 const TIME_LIMIT_MS = 600_000;
 
-/** Runs a scenario to its end or its time limit, and ends everything that it started. Never rejects. */
+/** Runs a scenario to its end or its time limit, and ends everything that it started. Never rejects; without its services it has not begun. */
 export async function runScenario(
   scenario: Scenario,
   options: RunOptions,
-): Promise<ScenarioResult & { interrupted: boolean }> {
+): Promise<ScenarioResult & { began: boolean; interrupted: boolean }> {
   const { name, group, promise } = scenario;
   const report = new RunReport(name);
   const startedAt = Date.now();
-  await openAndRun(scenario, report, options).catch((error: unknown) => {
+  let began = false;
+  const begin = (): void => {
+    began = true;
+  };
+  await openAndRun(scenario, report, { ...options, begin }).catch((error: unknown) => {
     report.require('the scenario runs to its end', false, described(error));
   });
   return {
+    began,
     interrupted: options.ending.aborted,
     name,
     group,
@@ -40,10 +45,15 @@ export async function runScenario(
   };
 }
 
-async function openAndRun(scenario: Scenario, report: RunReport, options: RunOptions): Promise<void> {
+async function openAndRun(
+  scenario: Scenario,
+  report: RunReport,
+  options: RunOptions & { begin: () => void },
+): Promise<void> {
   const { services, short, plant, keep, ending } = options;
   const opened = await services.open(scenario.services ?? {});
   const setting = await Setting.open(scenario.name, opened);
+  options.begin();
   const limit = endedEarly(scenario.timeLimitMs ?? TIME_LIMIT_MS, ending);
   try {
     await Promise.race([scenario.run({ setting, report, short, plant }), limit.promise]);

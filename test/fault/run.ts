@@ -70,7 +70,7 @@ async function runAll(chosen: Parameters<typeof runScenario>[0][], options: Omit
       const result = await runScenario(scenario, { ...options, services, ending: ending.signal });
       if (!result.passed) failed.push(result.name);
       if (result.interrupted) throw new Error('interrupted');
-      if (!options.short && options.plant === null) keepResult(result);
+      if (result.began && !options.short && options.plant === null) keepResult(result);
     }
   } finally {
     await shared.close();

@@ -106,7 +106,11 @@ export function sharedServices(): ServiceSource {
   return {
     open: async (wanted) => {
       shared ??= startAll({});
-      const { broker, database } = await shared;
+      const { broker, database } = await shared.catch((error: unknown) => {
+        // The next scenario tries again.
+        shared = null;
+        throw error;
+      });
       number += 1;
       const name = `scenario_${number}`;
       const [ownBroker, cluster, ownDatabase] = await Promise.all([

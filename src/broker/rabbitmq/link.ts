@@ -84,9 +84,9 @@ export class Link {
     while (!signal.aborted) {
       const connected = await this.#connectToAny();
       if (connected !== null) {
-        const since = Date.now();
+        const since = performance.now();
         await this.#serve(connected);
-        if (Date.now() - since > STEADY_AFTER_MS) failures = 0;
+        if (performance.now() - since > STEADY_AFTER_MS) failures = 0;
       }
       await pause(backoffMs(failures, FIRST_BACKOFF_MS, MAX_BACKOFF_MS), signal);
       failures += 1;

@@ -129,7 +129,7 @@ export class PublishLane {
         wire,
         options,
         bytes,
-        deadline: Date.now() + this.#deps.confirmTimeoutMs,
+        deadline: performance.now() + this.#deps.confirmTimeoutMs,
         returned: null,
         resolve,
         reject,
@@ -193,7 +193,7 @@ export class PublishLane {
     } else if (pending.returned !== null) {
       pending.reject(new EventCenterError('UNAVAILABLE', `the broker returned the message: ${pending.returned}`));
     } else {
-      this.#lastConfirmAt = Date.now();
+      this.#lastConfirmAt = performance.now();
       this.#deps.onConfirmed(pending.destination);
       pending.resolve();
     }
@@ -269,7 +269,7 @@ export class PublishLane {
     const intervalMs = Math.max(10, Math.min(100, this.#deps.confirmTimeoutMs / 10));
     this.#expiry = setTimeout(() => {
       this.#expiry = null;
-      this.#expire(Date.now());
+      this.#expire(performance.now());
       if (this.#unconfirmed.size + this.#waiting.size > 0) this.#watchExpiry();
     }, intervalMs);
   }

@@ -44,7 +44,7 @@ export class Readiness {
       this.#safe = false;
       this.gate.shut();
     }
-    if (created || this.#settledAt === null) this.#settledAt = Date.now() + (created ? this.#deps.settleMs : 0);
+    if (created || this.#settledAt === null) this.#settledAt = performance.now() + (created ? this.#deps.settleMs : 0);
   }
 
   /** A connection is lost. */
@@ -69,7 +69,7 @@ export class Readiness {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted && !this.gate.isOpen && this.#deps.connected()) {
-      const restMs = (this.#settledAt ?? Infinity) - Date.now();
+      const restMs = (this.#settledAt ?? Infinity) - performance.now();
       if (restMs > 0) {
         await pause(Math.min(restMs, PROBE_RETRY_MS), signal);
         continue;

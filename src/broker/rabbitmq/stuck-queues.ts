@@ -42,7 +42,7 @@ export class StuckQueues {
   }
 
   suspectQueue(queue: string): void {
-    if (!this.#queues.has(queue)) this.#queues.set(queue, { since: Date.now(), checks: 0 });
+    if (!this.#queues.has(queue)) this.#queues.set(queue, { since: performance.now(), checks: 0 });
     this.#check();
   }
 
@@ -92,7 +92,7 @@ export class StuckQueues {
   #namesOfTypes(): void {
     for (const id of this.#types) {
       for (const queue of this.#deps.boundTo(id)) {
-        if (!this.#queues.has(queue)) this.#queues.set(queue, { since: Date.now(), checks: 0 });
+        if (!this.#queues.has(queue)) this.#queues.set(queue, { since: performance.now(), checks: 0 });
       }
     }
     this.#types.clear();
@@ -110,7 +110,7 @@ export class StuckQueues {
       suspicion.checks += 1;
       log.warn('broker.queue.stuck', { queue, checks: suspicion.checks, error: messageOf(error) });
     }
-    if (suspicion.checks < STUCK_AFTER_CHECKS || Date.now() - suspicion.since < STUCK_AFTER_MS) return;
+    if (suspicion.checks < STUCK_AFTER_CHECKS || performance.now() - suspicion.since < STUCK_AFTER_MS) return;
     if (await this.#brokerIsWell()) await this.#recreate(queue);
   }
 

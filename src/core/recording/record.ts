@@ -27,6 +27,8 @@ export interface RecorderDeps {
   registry: RegistryView;
   announcer: Pick<FailureAnnouncer, 'recorded'>;
   clock: Clock;
+  /** Measures how long messages are held; one that does not follow jumps of the wall clock. `clock` when absent. */
+  steadyClock?: Clock;
   log: Log;
   metrics: Metrics;
   options: RecorderOptions;
@@ -59,6 +61,7 @@ const BEHIND_MS = 5_000;
  */
 export class Recorder {
   readonly #deps: RecorderDeps;
+  readonly #steadyClock: Clock;
   readonly #hand: JournalHand;
   readonly #intake: Intake<'store' | 'bytes' | 'stop'>;
   readonly #outage: StoreOutage;
@@ -76,6 +79,7 @@ export class Recorder {
   constructor(deps: RecorderDeps) {
     this.#deps = deps;
     const { clock, log, metrics, journalStore, options } = deps;
+    this.#steadyClock = deps.steadyClock ?? clock;
     this.#hand = new JournalHand({ ...options, rows: options.batchRows, bytes: options.batchBytes });
     this.#maxFlights = options.maxFlights ?? MAX_FLIGHTS;
     this.#intake = new Intake(log);
@@ -211,17 +215,16 @@ export class Recorder {
         if (this.#heldBytes <= (MOST_BATCHES_HELD * batchBytes) / 2) this.#intake.resume('bytes');
         resolve(settlement);
       });
-      add(message, this.#deps.clock.now());
+      add(message, this.#steadyClock.now());
       this.#pump();
     });
   }
 
   /** Sends off what has to leave, as far as there are free flights, and comes back when the next has waited enough. */
   #pump(): void {
-    const { clock } = this.#deps;
     const all = this.#stop.signal.aborted;
     while (this.#flights < this.#maxFlights) {
-      const batch = this.#hand.take(clock.now(), all);
+      const batch = this.#hand.take(this.#steadyClock.now(), all);
       if (batch === null) break;
       this.#flights += 1;
       void this.#fly(batch);
@@ -240,7 +243,7 @@ export class Recorder {
         this.#timer = null;
         this.#pump();
       },
-      Math.max(1, flushAt - this.#deps.clock.now()),
+      Math.max(1, flushAt - this.#steadyClock.now()),
     );
   }
 

@@ -6,7 +6,7 @@ import { sendLoad, startLoad } from '../generator.js';
 import { deleteQueue } from '../queue-surgery.js';
 import { recoveryAfter } from '../recovery.js';
 import type { Scenario, Stage } from '../scenario.js';
-import { register } from '../setting.js';
+import { EVENT_TYPE, register, SOURCE_ID } from '../setting.js';
 
 /** Short times of the sweeper; the grace is longer than any call takes here. */
 const SWEEP = { EVENT_CENTER_JOURNAL_SWEEP_INTERVAL_MS: '1000', EVENT_CENTER_JOURNAL_SWEEP_GRACE_MS: '10000' };
@@ -15,6 +15,8 @@ const DELAY_MS = 4_000;
 /** What is deleted, and what must hold of repeats. */
 interface Deletion {
   queue: string;
+  /** Slow listeners, so that messages wait in the node queues. */
+  backlog?: boolean;
   /** Every first attempt fails, so that the delay queue is full. */
   firstAttemptsFail?: boolean;
   /** Outcomes that are gone make the sweeper repeat the calls that they were about. */
@@ -30,10 +32,11 @@ async function queueDeleted({ setting, report, short }: Stage, deletion: Deletio
   const registered = await register(setting, client, {
     nodes: 2,
     listenersPerNode: 2,
+    ...(deletion.backlog === true ? { node: { concurrency: 4 } } : {}),
     listener: { retry: { strategy: 'loop', delaysMs: [DELAY_MS] } },
   });
   if (deletion.firstAttemptsFail === true) setting.receivers.answering = (call) => call.attempt > 1;
-  setting.receivers.delayMs = 20;
+  setting.receivers.delayMs = deletion.backlog === true ? 100 : 20;
   const load = startLoad({ ...setting.target(registered), connections: 16, ratePerSecond: 50, client: () => client });
   await pause(short ? 3_000 : 8_000);
   const gone = await deleteQueue(setting.broker.url, deletion.queue);
@@ -110,15 +113,14 @@ async function journalAndNodeQueuesLost({ setting, report, short }: Stage): Prom
   await send(count);
   for (const queue of ['ec.journal', 'ec.node.N1', 'ec.node.N2']) await deleteQueue(setting.broker.url, queue);
   await setting.startCentre('worker', SWEEP);
+  let probe = 0;
   await until(
     'an event arrives again',
     async () => {
-      const answer = await client.send(registered.app, {
-        sourceID: 'PROOF',
-        eventType: 'NUMBERED',
-        userObject: '{"number":-1}',
-      });
-      return answer.status === 1 && setting.receivers.calls.some((call) => call.number === -1);
+      probe -= 1;
+      const fields = { sourceID: SOURCE_ID, eventType: EVENT_TYPE, userObject: JSON.stringify({ number: probe }) };
+      const answer = await client.send(registered.app, fields);
+      return answer.status === 1 && setting.receivers.calls.some((call) => call.number < 0);
     },
     60_000,
     1_000,
@@ -150,7 +152,7 @@ export const scenarios: Scenario[] = [
   deleted(
     'node-queue-deleted',
     'A node queue that is deleted under load with what is in it comes back, and the sweeper sends again what it held.',
-    { queue: 'ec.node.N1' },
+    { queue: 'ec.node.N1', backlog: true },
   ),
   deleted(
     'delay-queue-deleted',
