@@ -92,6 +92,18 @@ describe('a JSON Schema', () => {
     expect(check(deep)).toEqual({ path: '', message: 'is nested too deeply' });
   });
 
+  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    'counts only fields that a payload has itself, not %s, which every object inherits',
+    (name) => {
+      const own = JSON.parse(`{"${name}":1}`) as JsonObject;
+      const requires = compiler.compile({ required: [name] });
+      expect([requires({})?.message, requires(own)]).toEqual([`must have required property '${name}'`, null]);
+      expect(compiler.compile({ properties: { [name]: { const: 1 } } })({})).toBeNull();
+      const alone = compiler.compile({ required: ['a'], additionalProperties: false, properties: { a: true } });
+      expect(alone(JSON.parse(`{"a":1,"${name}":1}`) as JsonObject)).not.toBeNull();
+    },
+  );
+
   it('ignores keywords and formats that it does not know', () => {
     expect(compiler.compile({ format: 'colour', 'x-note': 1 })('a')).toBeNull();
   });
