@@ -50,7 +50,8 @@ function writeCursor(key: string): string {
 function readCursor(cursor: string): string {
   try {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(value) && typeof value[0] === 'string') return value[0];
+    // Decoding passes over what it does not know, so a cursor counts only if it is written the same.
+    if (Array.isArray(value) && typeof value[0] === 'string' && writeCursor(value[0]) === cursor) return value[0];
   } catch {
     // Told below.
   }
