@@ -115,6 +115,8 @@ export const configSchema = z.strictObject({
         .string()
         .regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'expected a path such as /event, without a slash at its end')
         .default('/event'),
+      /** Open connections of a process; beyond, the one that has kept it waiting for the longest makes room. */
+      maxConnections: whole(10, 1_000_000).default(10_000),
       /** Whose `X-Forwarded-For` is believed. */
       trustedProxies: networks.default([]),
     })
@@ -166,6 +168,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       clockSkewMs: whole(0).default(300_000),
       maxBodyBytes: whole(1_024, 64 * 1024 * 1024).default(1024 * 1024),
+      /** Bytes of all bodies that are not complete; beyond, the oldest are refused. */
+      maxBufferedBytes: whole(64 * 1024).default(128 * 1024 * 1024),
       requireTenant: flag.default(false),
       idempotencyTtlMs: whole(1_000).default(24 * HOUR_MS),
       revealUnknownApp: flag.default(true),

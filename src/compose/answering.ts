@@ -10,6 +10,7 @@ import { claim } from '../http/sending/claim.js';
 import { createEventManager } from '../http/sending/event-manager.js';
 import { eventInfo } from '../http/sending/event-info.js';
 import { lease } from '../http/sending/lease.js';
+import { BodyReader } from '../http/sending/read-body.js';
 import { release } from '../http/sending/release.js';
 import { sendEvent } from '../http/sending/send-event.js';
 import { settle } from '../http/sending/settle.js';
@@ -47,7 +48,9 @@ export function answering(
   parts: Parts,
 ): HttpServerOptions {
   const { config, log, metrics, database, broker, registry, journal, claims } = surroundings;
-  const { host, port, contextPath, trustedProxies } = config.http;
+  const { host, port, contextPath, maxConnections, trustedProxies } = config.http;
+  const incident = (name: string): void => metrics.incident(name);
+  const serving = { host, port, maxConnections, incident };
   metrics.observe({
     broker,
     snapshot: () => (registry.loaded ? registry.current() : null),
@@ -70,7 +73,7 @@ export function answering(
       stopping: parts.stopping,
     });
   if (desk === null) {
-    return { host, port, eventManager: () => false, app: createHealthApp({ readiness, metrics, log }) };
+    return { ...serving, eventManager: () => false, app: createHealthApp({ readiness, metrics, log }) };
   }
   const { idempotency, redelivery, replays, audit } = surroundings;
   const { maxBodyBytes } = config.ingest;
@@ -78,13 +81,15 @@ export function answering(
   const options = { ...config.ingest, confirmTimeoutMs };
   const acceptor = new Acceptor({ registry, broker, idempotency, clock, log, metrics, options });
   const { authenticator } = acceptor;
-  const call = { authenticator, maxBodyBytes };
+  const { maxBufferedBytes } = config.ingest;
+  const bodies = new BodyReader({ maxBytes: maxBodyBytes, maxUnfinishedBytes: maxBufferedBytes, incident });
+  const call = { authenticator, bodies };
   const hosting = { defaultDelaysMs: config.delivery.retryDelaysMs, brokerPrefix: config.broker.prefix };
   const eventManager = createEventManager({
     contextPath,
     log,
     routes: {
-      'sendEventMsg.do': sendEvent({ acceptor, maxBodyBytes }),
+      'sendEventMsg.do': sendEvent({ acceptor, bodies }),
       'eventinfo/index.do': eventInfo({ authenticator, registry, options: hosting }),
       'lease.do': lease({ ...call, desk, log }),
       'settle.do': settle({ ...call, desk }),
@@ -103,5 +108,5 @@ export function answering(
     contextPath,
     trustedProxies,
   });
-  return { host, port, eventManager, app };
+  return { ...serving, eventManager, app };
 }

@@ -6,6 +6,7 @@ import { EventCenterError, invalidField, invalidFields, type FieldError } from '
 import { BUILT_IN_NODE_CODE } from '../core/model.js';
 import { expectWithin, type Caller } from '../core/access/caller.js';
 import type { Submission } from '../core/accepting/submission.js';
+import { awaitBody } from './await-body.js';
 import { readFields } from './read-fields.js';
 import { readEventTexts, type EventText } from './user-object-text.js';
 
@@ -66,6 +67,7 @@ export function publishEventsRouter({ acceptor, callerOf, maxBodyBytes }: Publis
 
   router.post(
     '/events',
+    awaitBody(limit),
     express.json({ limit, type: ['application/json', 'application/*+json'], verify }),
     async (req, res) => {
       const body: unknown = req.body;

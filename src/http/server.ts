@@ -1,13 +1,17 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { EventCenterError } from '../core/errors.js';
+import { Connections } from './connections.js';
+import { MAX_HEADERS, refuseHead } from './refused-head.js';
+import { endUnreadBody } from './unread-body.js';
 
 /** Longer than the idle time-out of common load balancers (60 s), so that they close first and never hit a closed one. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const HEADERS_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_HEADERS = 200;
+/** Longer than any answer of ours is waited for: a connection on which nothing moves for so long is closed. */
+const SILENCE_MS = 330_000;
 /** How often connections are looked at: for slow requests, and for idle ones while stopping. */
 const TIMEOUT_CHECK_MS = 1_000;
 const STOPPING_CHECK_MS = 25;
@@ -18,8 +22,12 @@ export interface HttpServerOptions {
   port: number;
   /** Answers the calls of the applications; false leaves a request to `app`. */
   eventManager: (req: IncomingMessage, res: ServerResponse) => boolean;
-  /** Everything else, such as an Express application. */
+  /** Everything else, such as an Express application. It answers `Expect: 100-continue` when it reads a body. */
   app: RequestListener;
+  /** Most open connections; beyond, the one that has kept us waiting for the longest is closed for a new one. */
+  maxConnections: number;
+  /** Told by name of what is not normal but handled. */
+  incident: (name: string) => void;
   /** Time for a whole request to arrive, else 408 and the connection is closed. */
   requestTimeoutMs?: number;
 }
@@ -28,12 +36,12 @@ export interface HttpServerOptions {
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
-  /** Connections on which no request has come yet: node does not count them as idle. */
-  readonly #fresh = new Set<Socket>();
+  readonly #connections: Connections;
   #stopping = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
+    this.#connections = new Connections(options.maxConnections);
     const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
     this.#server = createServer({
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -42,16 +50,18 @@ export class HttpServer {
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, requestTimeoutMs),
     });
-    this.#server.maxHeadersCount = MAX_HEADERS;
+    // One more than is allowed, so that too many are seen.
+    this.#server.maxHeadersCount = MAX_HEADERS + 1;
+    this.#server.setTimeout(SILENCE_MS);
     this.#server.on('connection', (socket) => {
-      this.#fresh.add(socket);
-      socket.once('close', () => this.#fresh.delete(socket));
+      if (!this.#connections.admit(socket)) options.incident('http-connections-full');
     });
     this.#server.on('request', (req, res) => {
-      this.#dispatch(req, res, false);
+      this.#dispatch(req, res);
     });
+    // Whoever reads the body says that it may come.
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-      this.#dispatch(req, res, true);
+      this.#dispatch(req, res);
     });
   }
 
@@ -83,7 +93,7 @@ export class HttpServer {
         resolve();
       });
     });
-    for (const socket of this.#fresh) socket.destroy();
+    this.#connections.closeUnused();
     const idle = setInterval(() => {
       this.#server.closeIdleConnections();
     }, STOPPING_CHECK_MS);
@@ -95,11 +105,11 @@ export class HttpServer {
     clearTimeout(grace);
   }
 
-  #dispatch(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): void {
-    this.#fresh.delete(req.socket);
+  #dispatch(req: IncomingMessage, res: ServerResponse): void {
+    if (!this.#connections.begin(req, res) || refuseHead(req, res)) return;
     if (this.#stopping) res.setHeader('Connection', 'close');
     if (this.#options.eventManager(req, res)) return;
-    if (awaitsContinue) res.writeContinue();
+    endUnreadBody(req, res);
     this.#options.app(req, res);
   }
 }

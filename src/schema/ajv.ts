@@ -83,7 +83,13 @@ export class AjvSchemaCompiler implements SchemaCompiler {
 
 function newValidator(Draft: typeof Ajv | typeof Ajv2020, options: Options = {}): Ajv | Ajv2020 {
   // Only a payload's own fields count: every object inherits a `constructor`.
-  const ajv = new Draft({ strict: false, logger: false, ownProperties: true, code: { regExp: linearRegExp }, ...options });
+  const ajv = new Draft({
+    strict: false,
+    logger: false,
+    ownProperties: true,
+    code: { regExp: linearRegExp },
+    ...options,
+  });
   addFormats(ajv);
   ajv.addFormat('url', isUrl);
   addUniqueItems(ajv);

@@ -5,6 +5,7 @@ import { claim } from '../../src/http/sending/claim.js';
 import { createEventManager } from '../../src/http/sending/event-manager.js';
 import { eventInfo } from '../../src/http/sending/event-info.js';
 import { lease } from '../../src/http/sending/lease.js';
+import { BodyReader } from '../../src/http/sending/read-body.js';
 import { release } from '../../src/http/sending/release.js';
 import { settle } from '../../src/http/sending/settle.js';
 import { HttpServer } from '../../src/http/server.js';
@@ -41,11 +42,15 @@ beforeEach(async () => {
     clock,
     options: { clockSkewMs: 300_000, revealUnknownApp: true },
   });
-  const call = { authenticator, maxBodyBytes: MAX_BODY_BYTES };
+  const incident = (): void => undefined;
+  const bodies = new BodyReader({ maxBytes: MAX_BODY_BYTES, maxUnfinishedBytes: MAX_BODY_BYTES, incident });
+  const call = { authenticator, bodies };
   const options = { defaultDelaysMs: [1_000, 2_000], brokerPrefix: 'ec.' };
   server = new HttpServer({
     host: '127.0.0.1',
     port: 0,
+    maxConnections: 100,
+    incident,
     app: (_req, res) => res.end(),
     eventManager: createEventManager({
       contextPath: '/event',

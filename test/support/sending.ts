@@ -7,6 +7,7 @@ import type { AcceptorDeps } from '../../src/core/accepting/accept.js';
 import type { RegistryData } from '../../src/core/model.js';
 import { createEventManager } from '../../src/http/sending/event-manager.js';
 import { eventInfo } from '../../src/http/sending/event-info.js';
+import { BodyReader } from '../../src/http/sending/read-body.js';
 import { sendEvent } from '../../src/http/sending/send-event.js';
 import { HttpServer } from '../../src/http/server.js';
 import { AcceptingSetting, VECTOR_KEY, VECTOR_TS } from './accepting.js';
@@ -31,22 +32,28 @@ export function vector(id: string): Vector {
   return vectors.find((candidate) => candidate.id === id) as Vector;
 }
 
+export interface ServerLimits {
+  maxBodyBytes?: number;
+  maxBufferedBytes?: number;
+  maxConnections?: number;
+  requestTimeoutMs?: number;
+}
+
 /** The real server and routes over an acceptor with fakes. */
 export class SendingSetting extends AcceptingSetting {
   url = '';
   readonly #server: HttpServer;
 
-  constructor(
-    data: Partial<RegistryData>,
-    options: Partial<AcceptorDeps['options']> & { maxBodyBytes?: number; requestTimeoutMs?: number } = {},
-  ) {
+  constructor(data: Partial<RegistryData>, options: Partial<AcceptorDeps['options']> & ServerLimits = {}) {
     super(data, options);
-    const { maxBodyBytes = 1024 * 1024, requestTimeoutMs } = options;
+    const { maxBodyBytes = 1024 * 1024, maxBufferedBytes = 16 * 1024 * 1024, requestTimeoutMs } = options;
+    const incident = (name: string): void => this.metrics.incident(name);
+    const bodies = new BodyReader({ maxBytes: maxBodyBytes, maxUnfinishedBytes: maxBufferedBytes, incident });
     const eventManager = createEventManager({
       contextPath: '/event',
       log: this.log,
       routes: {
-        'sendEventMsg.do': sendEvent({ acceptor: this.acceptor, maxBodyBytes }),
+        'sendEventMsg.do': sendEvent({ acceptor: this.acceptor, bodies }),
         'eventinfo/index.do': eventInfo({
           authenticator: this.acceptor.authenticator,
           registry: this.registry,
@@ -57,6 +64,8 @@ export class SendingSetting extends AcceptingSetting {
     this.#server = new HttpServer({
       host: '127.0.0.1',
       port: 0,
+      maxConnections: options.maxConnections ?? 1_000,
+      incident,
       eventManager,
       app: (_req, res) => res.writeHead(418).end('the app'),
       ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),

@@ -33,8 +33,10 @@ const START = `SwaggerUIBundle({
 /** `/openapi.json`, and `/docs` that shows it by Swagger UI from the package's own files. */
 export function docsRoutes(document: object): Router {
   const router = express.Router();
+  // Written once: anybody may ask for it as often as he likes.
+  const text = Buffer.from(JSON.stringify(document));
   router.get('/openapi.json', (_req, res) => {
-    res.json(document);
+    res.type('json').send(text);
   });
   router.get('/docs', (_req, res) => {
     res.type('html').send(PAGE);

@@ -1,17 +1,13 @@
-import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
+import type { Express, Request, RequestHandler, Response } from 'express';
 import { EventCenterError } from '../../core/errors.js';
 import type { Metrics } from '../../core/ports.js';
 import { Reach, type ReachDeps } from '../../core/access/reach.js';
 import { callerOf, permit } from './authenticate.js';
+import { jsonBody } from './json-body.js';
 import type { Route, WholeCentre } from './route.js';
 
 /** Where the management API begins. */
 export const API_PREFIX = '/api/v1';
-
-const BODY_LIMIT = 1024 * 1024;
-const JSON_TYPES = ['application/json', 'application/*+json'];
-
-const parseJson = express.json({ limit: BODY_LIMIT, strict: false, type: JSON_TYPES });
 
 /** What routes are given of, each by its scope. */
 export type MountDeps = ReachDeps & Omit<WholeCentre, 'actor'> & { metrics: Pick<Metrics, 'callerRefused'> };
@@ -19,7 +15,7 @@ export type MountDeps = ReachDeps & Omit<WholeCentre, 'actor'> & { metrics: Pick
 /** Makes Express answer the routes of the table. */
 export function mountRoutes(app: Express, routes: Route[], deps: MountDeps): void {
   for (const route of routes) {
-    const body = route.body === null ? [] : [requireJson, parseJson];
+    const body = route.body === null ? [] : jsonBody;
     app[route.method](expressPath(route.path), permit(route, deps.metrics), ...body, answerRoute(route, deps));
   }
 }
@@ -49,14 +45,6 @@ function refuseMethod(allowed: string): RequestHandler {
     throw new EventCenterError('METHOD_NOT_ALLOWED', `${req.method} is not offered here; expected ${allowed}`);
   };
 }
-
-const requireJson: RequestHandler = (req, _res, next) => {
-  // `is` answers null when there is no body, but takes one of no bytes for one.
-  if (req.get('content-length') !== '0' && req.is(JSON_TYPES) === false) {
-    throw new EventCenterError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type: expected application/json');
-  }
-  next();
-};
 
 function answerRoute(route: Route, deps: MountDeps): (req: Request, res: Response) => Promise<void> {
   return async (req, res) => {

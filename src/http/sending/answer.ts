@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Accepted } from '../../core/accepting/accept.js';
 import { EventCenterError, type ErrorCode } from '../../core/errors.js';
+import { DISCARDED_BYTES, DISCARDING_MS } from '../unread-body.js';
 
-const CONTENT_TYPE = 'application/json;charset=UTF-8';
+/** Of every answer. Browsers must not take one for a page or a script, whatever stands in it. */
+const FIXED_HEADERS = { 'Content-Type': 'application/json;charset=UTF-8', 'X-Content-Type-Options': 'nosniff' };
 
 /** The vendor's SDK throws every answer but 200 away, so that a refusal by rule is a 200 too (protocol, section 2). */
 const STATUS_BESIDE_200: Partial<Record<ErrorCode, number>> = {
@@ -16,10 +18,6 @@ const STATUS_BESIDE_200: Partial<Record<ErrorCode, number>> = {
 
 /** Seconds after which a repeat is asked for when nobody knows better. */
 const DEFAULT_RETRY_AFTER_SECONDS = 1;
-
-/** How much of a refused body is read so that its sender sees the answer, and for how long. */
-const DISCARDED_BYTES = 8 * 1024 * 1024;
-const DISCARDING_MS = 2_000;
 
 type Headers = Record<string, string | number>;
 
@@ -58,7 +56,7 @@ interface Answer {
 }
 
 function answer(res: ServerResponse, { status, body, headers }: Answer): void {
-  res.writeHead(status, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(body), ...headers });
+  res.writeHead(status, { ...FIXED_HEADERS, 'Content-Length': Buffer.byteLength(body), ...headers });
   res.end(body);
 }
 
@@ -70,7 +68,7 @@ function hasUnreadBody(req: IncomingMessage): boolean {
 
 function answerAndDiscard(req: IncomingMessage, res: ServerResponse, { status, body, headers }: Answer): void {
   res.writeHead(status, {
-    'Content-Type': CONTENT_TYPE,
+    ...FIXED_HEADERS,
     'Content-Length': Buffer.byteLength(body),
     Connection: 'close',
     ...headers,

@@ -4,15 +4,15 @@ import { EventCenterError, invalidField } from '../../core/errors.js';
 import type { Submission } from '../../core/accepting/submission.js';
 import { answerAccepted } from './answer.js';
 import type { PlainHandler } from './event-manager.js';
-import { readBody } from './read-body.js';
+import type { BodyReader } from './read-body.js';
 import { headerText, readSignedRequest, type SignedRequest } from './signed-request.js';
 
 /** `POST {context}/eventmanager/sendEventMsg.do` (protocol, section 2). */
-export function sendEvent({ acceptor, maxBodyBytes }: { acceptor: Acceptor; maxBodyBytes: number }): PlainHandler {
+export function sendEvent({ acceptor, bodies }: { acceptor: Acceptor; bodies: BodyReader }): PlainHandler {
   return {
     method: 'POST',
     handle: async (req, res, target) => {
-      const body = await readBody(req, res, maxBodyBytes).catch((error: unknown) => {
+      const body = await bodies.read(req, res).catch((error: unknown) => {
         if (error instanceof EventCenterError) acceptor.recordRefusal(error);
         throw error;
       });

@@ -3,12 +3,12 @@ import type { Authenticator } from '../../core/accepting/authenticate.js';
 import { invalidField } from '../../core/errors.js';
 import type { Node } from '../../core/model.js';
 import type { PlainHandler } from './event-manager.js';
-import { readBody } from './read-body.js';
+import type { BodyReader } from './read-body.js';
 import { readSignedRequest, type SignedRequest } from './signed-request.js';
 
 export interface SignedPostDeps {
   authenticator: Authenticator;
-  maxBodyBytes: number;
+  bodies: BodyReader;
 }
 
 /** A signed call of a node. */
@@ -33,7 +33,7 @@ export function signedPost(
   return {
     method: 'POST',
     handle: async (req, res, target) => {
-      const request = readSignedRequest(req, target, await readBody(req, res, deps.maxBodyBytes));
+      const request = readSignedRequest(req, target, await deps.bodies.read(req, res));
       const node = await deps.authenticator.authenticate(request);
       await handle({ node, fields: fieldsOf(request, names), req, res });
     },

@@ -1,0 +1,24 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** The most headers of a request. Node takes more and drops them in silence, so that a proxy and we might read different ones. */
+export const MAX_HEADERS = 200;
+
+/**
+ * Whether the head of a request was refused, as node refuses what it cannot parse: by a status without a body, and the
+ * connection is closed. 431 for too many headers, 501 for a transfer coding other than `chunked` (RFC 9112, 6.1),
+ * 505 for HTTP/0.9, which has no headers and thus no host.
+ */
+export function refuseHead(req: IncomingMessage, res: ServerResponse): boolean {
+  const status = refusalOf(req);
+  if (status === null) return false;
+  res.writeHead(status, { Connection: 'close', 'Content-Length': 0 });
+  res.end();
+  return true;
+}
+
+function refusalOf({ httpVersionMajor, rawHeaders, headers }: IncomingMessage): number | null {
+  if (httpVersionMajor !== 1) return 505;
+  if (rawHeaders.length > 2 * MAX_HEADERS) return 431;
+  const coding = headers['transfer-encoding'];
+  return coding === undefined || coding.toLowerCase() === 'chunked' ? null : 501;
+}
