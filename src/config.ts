@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { LineCounter, parse, YAMLParseError } from 'yaml';
 import type { z } from 'zod';
 import { configSchema, MASTER_KEY_RULE } from './config-schema.js';
 import { EventCenterError, type FieldError } from './core/errors.js';
@@ -136,12 +136,14 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
 
 function parseConfigFile(file: string): unknown {
   if (!existsSync(file)) throw invalidConfig([{ path: CONFIG_FILE_VARIABLE, message: `there is no file ${file}` }]);
+  const lineCounter = new LineCounter();
   try {
-    return parse(readFileSync(file, 'utf8'));
+    // A pretty error would repeat the line that it is about, with the secret that may stand there.
+    return parse(readFileSync(file, 'utf8'), { prettyErrors: false, logLevel: 'error', lineCounter });
   } catch (error) {
-    throw invalidConfig([
-      { path: file, message: `expected YAML: ${error instanceof Error ? error.message : 'unreadable'}` },
-    ]);
+    const at = error instanceof YAMLParseError ? ` (line ${String(lineCounter.linePos(error.pos[0]).line)})` : '';
+    const reason = error instanceof Error ? error.message : 'unreadable';
+    throw invalidConfig([{ path: file, message: `expected YAML: ${reason}${at}` }]);
   }
 }
 

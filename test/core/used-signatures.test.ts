@@ -69,6 +69,10 @@ describe('a used signature', () => {
     await expect(one.once(CALL, work)).rejects.toMatchObject({ code: 'SIGNATURE_USED' });
     expect(await other.once(CALL, work)).toBe('done');
     expect(setting.metrics.counts.get('used-signature.not-checked')).toBe(2);
+    const another = { ...CALL, sign: 'b'.repeat(40) };
+    const both = await Promise.allSettled([one.once(another, work), one.once(another, work)]);
+    expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(both[1]).toMatchObject({ reason: { code: 'IN_PROGRESS' } });
   });
 
   it('fails nothing when it cannot be settled, and is refused by the process that saw it', async () => {
@@ -90,6 +94,16 @@ describe('a used signature', () => {
     setting.clock.time += 10_000;
     // Refused before it comes here, by its timestamp; that it is let through shows that no memory is kept of it.
     expect(await one.once(CALL, work)).toBe('done');
+  });
+
+  it('is refused by another process too up to the last millisecond of its timestamp, also of one in the future', async () => {
+    for (const aheadMs of [-300_000, 0, 300_000]) {
+      const { setting, aProcess } = newSetting();
+      const call = { ...CALL, ts: VECTOR_TS + aheadMs };
+      await aProcess().once(call, work);
+      setting.clock.time = call.ts + 300_000;
+      await expect(aProcess().once(call, work)).rejects.toMatchObject({ code: 'SIGNATURE_USED' });
+    }
   });
 
   it('never stands in the way of an idempotency key with the same text', async () => {

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '../model.js';
 import { MASK } from './registry-limits.js';
 
 const SECRET_FIELDS = new Set(['appKey', 'clientKey', 'secret']);
-const SECRET_HEADER = /^(authorization|proxy-authorization|cookie)$|token|secret|password|signature|api-?key/i;
+const SECRET_HEADER = /auth|token|secret|passw|pwd|passphrase|sign|key|cookie|session|credential|cert|jwt|bearer/i;
 
 /** The headers of a listener as an answer may show them: values of those that carry secrets become `***`. */
 export function maskHeaders(headers: Record<string, string>): Record<string, string> {
