@@ -83,7 +83,8 @@ export function watchProcess(pid: number): { stop(): ProcessUse } {
   };
 }
 
-function residentMbOf(pid: number): number | null {
+/** Resident memory of a process now; null where there is no /proc. */
+export function residentMbOf(pid: number): number | null {
   const resident = /VmRSS:\s+(\d+) kB/.exec(readProcess(pid, 'status') ?? '')?.[1];
   return resident === undefined ? null : Number(resident) / 1024;
 }

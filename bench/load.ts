@@ -15,8 +15,11 @@ function send(report: LoadReport): void {
 }
 
 async function run(request: LoadRequest): Promise<LoadReport> {
-  const pool = new Pool(request.url, { connections: request.connections, pipelining: 1 });
+  const { urls } = request;
+  const connections = Math.ceil(request.connections / urls.length);
+  const pools = urls.map((url) => new Pool(url, { connections, pipelining: 1 }));
   const sentAt = new Array<number>(request.events).fill(0);
+  const acceptedAt = new Array<number>(request.events).fill(0);
   let next = 0;
   let accepted = 0;
   let refused = 0;
@@ -28,8 +31,10 @@ async function run(request: LoadRequest): Promise<LoadReport> {
       if (request.rate !== null) await untilDue(startedAt + (number * 1000) / request.rate);
       const { path, headers, body } = signedEvent(request, number);
       sentAt[number] = nowMs();
+      const pool = pools[number % pools.length] as Pool;
       const answer = await pool.request({ method: 'POST', path, headers, body });
       const text = await answer.body.text();
+      acceptedAt[number] = nowMs();
       if (answer.statusCode === 200 && text.includes('"status":1')) {
         accepted += 1;
       } else {
@@ -41,8 +46,8 @@ async function run(request: LoadRequest): Promise<LoadReport> {
 
   await Promise.all(Array.from({ length: request.connections }, sendNext));
   const endedAt = nowMs();
-  await pool.close();
-  return { kind: 'done', startedAt, endedAt, accepted, refused, firstRefusal, sentAt };
+  await Promise.all(pools.map((pool) => pool.close()));
+  return { kind: 'done', startedAt, endedAt, accepted, refused, firstRefusal, sentAt, acceptedAt };
 }
 
 function untilDue(at: number): Promise<void> {
@@ -53,7 +58,9 @@ function untilDue(at: number): Promise<void> {
 function signedEvent(request: LoadRequest, number: number) {
   const fixed = JSON.stringify({ number, filling: '' }).length;
   const userObject = JSON.stringify({ number, filling: 'x'.repeat(Math.max(0, request.bytes - fixed - 80)) });
-  const params = { sourceID: 'BENCH', eventType: 'MEASURED', userObject };
+  const { eventTypes } = request;
+  const eventType = eventTypes === null ? 'MEASURED' : `MEASURED-${number % eventTypes}`;
+  const params = { sourceID: 'BENCH', eventType, userObject };
   const body = formParams(params);
   const ts = String(Date.now());
   const path = '/event/eventmanager/sendEventMsg.do';

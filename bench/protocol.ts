@@ -9,13 +9,16 @@ export type ReceiverReport =
   | { kind: 'arrivals'; arrivals: [number, number][] };
 
 export interface LoadRequest {
-  url: string;
+  /** Centres or floors that take the events in turn. */
+  urls: string[];
   appId: string;
   appKey: string;
   events: number;
   /** Bytes of the whole form body, about. */
   bytes: number;
   connections: number;
+  /** Events go to the types MEASURED-0 … in turn; null sends all to MEASURED. */
+  eventTypes: number | null;
   /** Events per second to send at; null sends as fast as the answers come. */
   rate: number | null;
 }
@@ -32,4 +35,6 @@ export type LoadReport =
       firstRefusal: string | null;
       /** When event number i was sent. */
       sentAt: number[];
+      /** When the answer to event number i came. */
+      acceptedAt: number[];
     };

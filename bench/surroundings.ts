@@ -43,8 +43,50 @@ export async function temporaryDatabase(serverUrl: string): Promise<{ url: strin
   return { url: url.toString(), remove: () => statement(serverUrl, `DROP DATABASE ${name}`) };
 }
 
+/** How many rows a table has. */
+export async function countRows(databaseUrl: string, table: string): Promise<number> {
+  const [row] = await queryRows(databaseUrl, `SELECT COUNT(*) AS n FROM ${table}`);
+  return Number(row?.['n']);
+}
+
+/** One query on a connection of its own. */
+export async function queryRows(
+  databaseUrl: string,
+  sql: string,
+  values: unknown[] = [],
+): Promise<mysql.RowDataPacket[]> {
+  const connection = await mysql.createConnection({ uri: databaseUrl });
+  try {
+    const [rows] = await connection.query<mysql.RowDataPacket[]>(sql, values);
+    return rows;
+  } finally {
+    await connection.end();
+  }
+}
+
 async function statement(serverUrl: string, sql: string): Promise<void> {
   const connection = await mysql.createConnection({ uri: serverUrl });
   await connection.query(sql);
   await connection.end();
+}
+
+/** Resolves when the broker takes connections. */
+export async function brokerAnswers(url: string): Promise<void> {
+  await (await connect(url)).close();
+}
+
+/** Resolves when the database takes connections. */
+export async function databaseAnswers(url: string): Promise<void> {
+  await (await mysql.createConnection({ uri: url })).end();
+}
+
+/** Names and versions of the servers. */
+export async function serverVersions(): Promise<{ broker: string; database: string }> {
+  const broker = await connect(BROKER_URL);
+  const { product, version } = broker.connection.serverProperties as { product?: string; version?: string };
+  await broker.close();
+  const database = await mysql.createConnection({ uri: DATABASE_URL });
+  const [[row]] = await database.query<mysql.RowDataPacket[]>('SELECT VERSION() AS version');
+  await database.end();
+  return { broker: `${product ?? 'broker'} ${version ?? '?'}`, database: String(row?.['version']) };
 }
