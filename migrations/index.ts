@@ -4,6 +4,7 @@ import { Access1763600001000 } from './1763600001000-access.js';
 import { Journal1763600002000 } from './1763600002000-journal.js';
 import { Lease1763600003000 } from './1763600003000-lease.js';
 import { TokenScope1763600006000 } from './1763600006000-token-scope.js';
+import { Lists1763600008000 } from './1763600008000-lists.js';
 
 /** All migrations in the order of their timestamps. Append only: one that was released never changes. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -12,4 +13,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Journal1763600002000,
   Lease1763600003000,
   TokenScope1763600006000,
+  Lists1763600008000,
 ];

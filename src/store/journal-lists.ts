@@ -4,6 +4,8 @@ import type { SqlValue } from './sql.js';
 /** A page of rows, newest first by a time and, within it, by ids. */
 export interface ListQuery {
   table: string;
+  /** What stands behind the table's name: the indices that may be used, or nothing. */
+  force: string;
   columns: string[];
   time: string;
   ids: string[];
@@ -36,7 +38,7 @@ export function newestFirst(query: ListQuery): Statement {
   if (query.after !== null) addPlace(query, query.after, add);
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   return {
-    sql: `SELECT ${query.columns.join(', ')} FROM ${query.table}${where}${orderOf(query)} LIMIT ?`,
+    sql: `SELECT ${query.columns.join(', ')} FROM ${query.table}${query.force}${where}${orderOf(query)} LIMIT ?`,
     parameters: [...parameters, query.limit],
   };
 }

@@ -1,6 +1,6 @@
 import { ownAttemptOf } from '../core/recording/delivery-state.js';
 import { invalidField } from '../core/errors.js';
-import type { Delivery } from '../core/model.js';
+import type { Delivery, DeliveryState } from '../core/model.js';
 import type {
   AttemptRecord,
   DeliveryFilter,
@@ -34,6 +34,7 @@ import {
   type RawEvent,
   type RawFailure,
 } from './journal-rows.js';
+import { deliveryIndices, eventIndices, failureIndices, forceIndices } from './list-indices.js';
 import { pageOf, positionOf } from './page-cursor.js';
 import { rowsOf } from './sql.js';
 
@@ -44,7 +45,7 @@ export interface JournalReaderDeps {
 type RawSummary = Omit<RawEvent, 'user_object' | 'traceparent'>;
 
 const SUMMARY_COLUMNS = EVENT_COLUMNS.filter((column) => column !== 'user_object' && column !== 'traceparent');
-const DELIVERY_STATES = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'];
+const DELIVERY_STATES: DeliveryState[] = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'];
 const MOST_INTERVALS = 10_000;
 const NO_ITEMS: Page<never> = { items: [], nextCursor: null };
 
@@ -57,7 +58,7 @@ export class SqlJournalReader implements JournalReader {
   }
 
   async listEvents(filter: EventFilter, page: PageRequest): Promise<Page<EventSummary>> {
-    const list: ListQuery = {
+    const list: Omit<ListQuery, 'force'> = {
       table: 'pub_event',
       columns: SUMMARY_COLUMNS,
       time: 'accepted_at',
@@ -75,9 +76,13 @@ export class SqlJournalReader implements JournalReader {
       limit: page.limit + 1,
     };
     const { concerning } = filter;
-    const { sql, parameters } =
-      concerning === undefined ? newestFirst(list) : eventsConcerning(list, concerning, DELIVERY_STATES);
-    const rows = await this.#database.run((manager) => rowsOf<RawSummary>(manager, sql, parameters));
+    const rows = await this.#database.run((manager) => {
+      const { sql, parameters } =
+        concerning === undefined
+          ? newestFirst({ ...list, force: forceIndices(manager, eventIndices(filter)) })
+          : eventsConcerning(manager, list, { nodeCode: concerning, states: DELIVERY_STATES });
+      return rowsOf<RawSummary>(manager, sql, parameters);
+    });
     return pageOf(rows, page, {
       item: summaryOf,
       position: (row) => ({ time: row.accepted_at, ids: [row.event_id] }),
@@ -112,7 +117,7 @@ export class SqlJournalReader implements JournalReader {
   async listDeliveries(filter: DeliveryFilter, page: PageRequest): Promise<Page<Delivery>> {
     const { eventId, listenerId } = filter;
     if (isNoUuid(eventId) || isNoUuid(listenerId)) return NO_ITEMS;
-    const list = {
+    const list: Omit<ListQuery, 'force'> = {
       table: 'pub_event_delivery',
       columns: DELIVERY_COLUMNS,
       time: 'created_at',
@@ -129,8 +134,14 @@ export class SqlJournalReader implements JournalReader {
       limit: page.limit + 1,
     };
     const hasIndex = filter.state !== undefined || eventId !== undefined || listenerId !== undefined;
-    const { sql, parameters } = hasIndex ? newestFirst(list) : newestFirstOfEach(list, 'state', DELIVERY_STATES);
-    const rows = await this.#database.run((manager) => rowsOf<RawDelivery>(manager, sql, parameters));
+    const rows = await this.#database.run((manager) => {
+      const indices = deliveryIndices(hasIndex ? filter : { ...filter, state: 'pending' });
+      const force = forceIndices(manager, indices);
+      const { sql, parameters } = hasIndex
+        ? newestFirst({ ...list, force })
+        : newestFirstOfEach({ ...list, force }, 'state', DELIVERY_STATES);
+      return rowsOf<RawDelivery>(manager, sql, parameters);
+    });
     return pageOf(rows, page, {
       item: deliveryOf,
       position: (row) => ({ time: row.created_at, ids: [row.event_id, row.listener_id] }),
@@ -160,7 +171,7 @@ export class SqlJournalReader implements JournalReader {
   async listFailures(filter: FailureFilter, page: PageRequest): Promise<Page<FailureRecord>> {
     const { eventId, listenerId } = filter;
     if (isNoUuid(eventId) || isNoUuid(listenerId)) return NO_ITEMS;
-    const { sql, parameters } = newestFirst({
+    const list: Omit<ListQuery, 'force'> = {
       table: 'pub_event_failure',
       columns: FAILURE_COLUMNS,
       time: 'failed_at',
@@ -175,8 +186,12 @@ export class SqlJournalReader implements JournalReader {
       to: filter.to,
       after: positionOf(page.cursor, 1),
       limit: page.limit + 1,
+    };
+    const rows = await this.#database.run((manager) => {
+      const force = forceIndices(manager, failureIndices(filter));
+      const { sql, parameters } = newestFirst({ ...list, force });
+      return rowsOf<RawFailure>(manager, sql, parameters);
     });
-    const rows = await this.#database.run((manager) => rowsOf<RawFailure>(manager, sql, parameters));
     return pageOf(rows, page, { item: failureOf, position: (row) => ({ time: row.failed_at, ids: [row.id] }) });
   }
 

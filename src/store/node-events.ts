@@ -1,4 +1,7 @@
+import type { EntityManager } from 'typeorm';
+import type { DeliveryState } from '../core/model.js';
 import { newestFirst, type ListQuery, type Statement } from './journal-lists.js';
+import { deliveryIndices, eventIndices, forceIndices } from './list-indices.js';
 import type { SqlValue } from './sql.js';
 
 /**
@@ -6,15 +9,20 @@ import type { SqlValue } from './sql.js';
  * deliveries in each state, each by an index that gives them in the order of the list. An event with several deliveries
  * comes once. A filter is looked up row by row, so one that hardly any event of the node matches reads them all.
  */
-export function eventsConcerning(list: ListQuery, nodeCode: string, states: string[]): Statement {
+export function eventsConcerning(
+  manager: EntityManager,
+  list: Omit<ListQuery, 'force'>,
+  { nodeCode, states }: { nodeCode: string; states: DeliveryState[] },
+): Statement {
   const { ids, time } = list;
   const place = [time, ...ids];
   const { app_id: appId, ...others } = list.equal;
+  const sends = forceIndices(manager, eventIndices({ appId: nodeCode }));
   const sent =
     appId === undefined || appId === nodeCode
-      ? [newestFirst({ ...list, columns: place, equal: { ...others, app_id: nodeCode } })]
+      ? [newestFirst({ ...list, force: sends, columns: place, equal: { ...others, app_id: nodeCode } })]
       : [];
-  const received = states.map((state) => receivedIn(list, nodeCode, state));
+  const received = states.map((state) => receivedIn(manager, list, { nodeCode, state }));
   const parts = [...sent, ...received];
   const union = parts.map(({ sql }, index) => `SELECT * FROM (${sql}) AS part${String(index)}`).join(' UNION ');
   const order = place.map((column) => `${column} DESC`).join(', ');
@@ -29,7 +37,12 @@ export function eventsConcerning(list: ListQuery, nodeCode: string, states: stri
 }
 
 /** The places of the events of which a node has a delivery in this state. */
-function receivedIn(list: ListQuery, nodeCode: string, state: string): Statement {
+function receivedIn(
+  manager: EntityManager,
+  list: Omit<ListQuery, 'force'>,
+  { nodeCode, state }: { nodeCode: string; state: DeliveryState },
+): Statement {
+  const force = forceIndices(manager, deliveryIndices({ nodeCode, state }));
   const { equal, from, to, after } = list;
   const conditions = ['d.state = ?', 'd.node_code = ?'];
   const parameters: SqlValue[] = [state, nodeCode];
@@ -47,7 +60,7 @@ function receivedIn(list: ListQuery, nodeCode: string, state: string): Statement
   return {
     sql:
       'SELECT d.created_at AS accepted_at, d.event_id FROM pub_event_delivery d' +
-      ` JOIN pub_event e ON e.event_id = d.event_id WHERE ${conditions.join(' AND ')}` +
+      `${force} JOIN pub_event e ON e.event_id = d.event_id WHERE ${conditions.join(' AND ')}` +
       // Not DISTINCT, which MariaDB answers by reading all of the node's deliveries into a temporary table.
       ' GROUP BY d.created_at, d.event_id ORDER BY d.created_at DESC, d.event_id DESC LIMIT ?',
     parameters: [...parameters, list.limit],

@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
-import type { DeliveryState, OwedListener } from '../core/model.js';
+import type { DeliveryState, EventState, OwedListener } from '../core/model.js';
 import type { MatchedEvent, PageRequest, ReplayFilter } from '../core/ports.js';
 import { uuidFromBytes, uuidToBytes } from './columns.js';
+import { deliveryIndices, eventIndices, forceIndices } from './list-indices.js';
 import { placeholders, rowsOf, type SqlValue } from './sql.js';
 
 /** One query of a match: each state is asked for itself, because only then an index gives the rows in our order. */
@@ -35,12 +36,16 @@ export async function matchEvents(
 ): Promise<MatchedEvent[]> {
   const { states } = filter;
   if (states === undefined) {
-    const rows = await rowsOfPart(manager, eventPart(['e.release_at IS NULL'], []), { filter, page });
+    const all = eventPart(manager, filter, { where: ['e.release_at IS NULL'], values: [] });
+    const rows = await rowsOfPart(manager, all, { filter, page });
     return rows.map((row) => matched(row, []));
   }
   const deliveryStates = states.filter((state) => state !== 'no-listener');
-  const parts = deliveryStates.map((state) => deliveryPart(state, filter));
-  if (states.includes('no-listener')) parts.push(eventPart(['e.state = ?'], ['no-listener']));
+  const parts = deliveryStates.map((state) => deliveryPart(manager, state, filter));
+  if (states.includes('no-listener')) {
+    const state = 'no-listener';
+    parts.push(eventPart(manager, { ...filter, state }, { where: ['e.state = ?'], values: [state] }));
+  }
   const rows: Listed[] = [];
   for (const part of parts) rows.push(...(await rowsOfPart(manager, part, { filter, page })));
   // Each part gave its first rows, so the first of all of them are complete; rows of one event stand together.
@@ -50,14 +55,23 @@ export async function matchEvents(
   return events.map((row) => matched(row, deliveries.get(row.eventId) ?? []));
 }
 
-function eventPart(where: string[], values: SqlValue[]): Part {
-  return { from: 'pub_event e', key: { at: 'e.accepted_at', id: 'e.event_id' }, where, values };
+function eventPart(
+  manager: EntityManager,
+  { sourceId, eventType, eventIds, state }: Omit<ReplayFilter, 'states'> & { state?: EventState },
+  matching: Pick<Part, 'where' | 'values'>,
+): Part {
+  const force = eventIds === undefined ? forceIndices(manager, eventIndices({ sourceId, eventType, state })) : '';
+  return { from: `pub_event e${force}`, key: { at: 'e.accepted_at', id: 'e.event_id' }, ...matching };
 }
 
-function deliveryPart(state: DeliveryState, filter: ReplayFilter): Part {
+/** What narrows the events may be rarer than the state, so then the database chooses where to begin. */
+function deliveryPart(manager: EntityManager, state: DeliveryState, filter: ReplayFilter): Part {
   const narrowed = narrow(filter);
+  const { nodeCode, listenerId, sourceId, eventType, eventIds } = filter;
+  const isOfDeliveries = sourceId === undefined && eventType === undefined && eventIds === undefined;
+  const force = isOfDeliveries ? forceIndices(manager, deliveryIndices({ nodeCode, listenerId, state })) : '';
   return {
-    from: 'pub_event_delivery d JOIN pub_event e ON e.event_id = d.event_id',
+    from: `pub_event_delivery d${force} JOIN pub_event e ON e.event_id = d.event_id`,
     key: { at: 'd.created_at', id: 'd.event_id' },
     where: ['d.state = ?', ...narrowed.where],
     values: [state, ...narrowed.values],

@@ -182,12 +182,12 @@ describeEachDatabase('reading the journal', (create) => {
   it('finds what concerns a node by indexes, without reading the rest', async () => {
     const explained = await database.run(async (manager) => {
       const { sql, parameters } = eventsConcerning(
+        manager,
         {
           ...{ table: 'pub_event', columns: ['event_id'], time: 'accepted_at', ids: ['event_id'] },
           ...{ equal: {}, from: undefined, to: undefined, after: null, limit: 51 },
         },
-        'A',
-        ['pending', 'failed'],
+        { nodeCode: 'A', states: ['pending', 'failed'] },
       );
       const explain = test.url.startsWith('sqlite:') ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
       return (await rowsOf(manager, `${explain} ${sql}`, parameters)).map((row) => JSON.stringify(row));
