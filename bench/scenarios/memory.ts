@@ -69,14 +69,12 @@ function resultOf({ resident, heap }: { resident: Sample[]; heap: Sample[] }, op
   const lines = [
     { name: 'resident memory', samples: resident },
     { name: 'heap after a full collection', samples: steadyHeap },
-  ];
+  ].filter(({ samples }) => samples.length >= 3);
   const bound = { most: GROWTH_PERCENT, unit: '%' };
   return {
-    goals: lines
-      .filter(({ samples }) => samples.length >= 3)
-      .map(({ name, samples }) =>
-        atMost(`${name}, median of the last third above the first`, growthOf(samples), bound),
-      ),
+    goals: lines.map(({ name, samples }) =>
+      atMost(`${name}, median of the last third above the first`, growthOf(samples), bound),
+    ),
     tables: [
       {
         title: `${options.minutes} minutes at ${options.rate} events/s, one listener, one process`,

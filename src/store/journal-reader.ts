@@ -1,3 +1,4 @@
+import type { EntityManager } from 'typeorm';
 import { ownAttemptOf } from '../core/recording/delivery-state.js';
 import { invalidField } from '../core/errors.js';
 import type { Delivery, DeliveryState } from '../core/model.js';
@@ -134,7 +135,8 @@ export class SqlJournalReader implements JournalReader {
       limit: page.limit + 1,
     };
     const hasIndex = filter.state !== undefined || eventId !== undefined || listenerId !== undefined;
-    const rows = await this.#database.run((manager) => {
+    const rows = await this.#database.run(async (manager) => {
+      if (await isListenerOfAnother(manager, filter)) return [];
       const indices = deliveryIndices(hasIndex ? filter : { ...filter, state: 'pending' });
       const force = forceIndices(manager, indices);
       const { sql, parameters } = hasIndex
@@ -187,7 +189,8 @@ export class SqlJournalReader implements JournalReader {
       after: positionOf(page.cursor, 1),
       limit: page.limit + 1,
     };
-    const rows = await this.#database.run((manager) => {
+    const rows = await this.#database.run(async (manager) => {
+      if (await isListenerOfAnother(manager, filter)) return [];
       const force = forceIndices(manager, failureIndices(filter));
       const { sql, parameters } = newestFirst({ ...list, force });
       return rowsOf<RawFailure>(manager, sql, parameters);
@@ -275,6 +278,17 @@ function attemptsOf(row: RawDelivery, attempts: RawAttempt[]): AttemptRecord[] {
     records.push(record);
   }
   return records.sort((a, b) => a.attempt - b.attempt || a.startedAt - b.startedAt);
+}
+
+/** A listener never changes its node, so what it was ever owed tells it; a list of both would read all of the listener's. */
+async function isListenerOfAnother(
+  manager: EntityManager,
+  { listenerId, nodeCode }: Pick<DeliveryFilter, 'listenerId' | 'nodeCode'>,
+): Promise<boolean> {
+  if (listenerId === undefined || nodeCode === undefined) return false;
+  const sql = 'SELECT node_code FROM pub_event_delivery WHERE listener_id = ? LIMIT 1';
+  const [row] = await rowsOf<{ node_code: string }>(manager, sql, [uuidToBytes(listenerId)]);
+  return row !== undefined && row.node_code !== nodeCode;
 }
 
 function isNoUuid(id: string | undefined): boolean {

@@ -1,12 +1,13 @@
+import { mergeOwed } from '../../src/core/recording/delivery-state.js';
 import { uuidV7 } from '../../src/core/ids.js';
 import type { EventFilter, PageRequest } from '../../src/core/ports.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlJournalReader } from '../../src/store/journal-reader.js';
-import { EVENT_COLUMNS, eventValues } from '../../src/store/journal-rows.js';
+import { DELIVERY_COLUMNS, deliveryValues, EVENT_COLUMNS, eventValues } from '../../src/store/journal-rows.js';
 import { SqlReplayStore } from '../../src/store/replay-store.js';
 import { insertRows, rowsOf } from '../../src/store/sql.js';
 import { describeEachDatabase, type TestDatabase } from '../support/databases.js';
-import { recordedEvent } from '../support/journalling.js';
+import { owedListener, recordedEvent } from '../support/journalling.js';
 
 const T = 1_700_000_000_000;
 const EVENTS = 6_000;
@@ -28,6 +29,7 @@ function rowOf(index: number) {
 describeEachDatabase('what a page reads', (create) => {
   let test: TestDatabase;
   let database: Database;
+  const owed = owedListener('its own');
 
   beforeAll(async () => {
     test = await create();
@@ -36,6 +38,15 @@ describeEachDatabase('what a page reads', (create) => {
     const rows = Array.from({ length: EVENTS }, (_, index) => rowOf(index));
     await database.transaction((manager) =>
       insertRows(manager, { table: 'pub_event', columns: EVENT_COLUMNS, rows, onDuplicate: 'error' }),
+    );
+    const deliveries = Array.from({ length: 1_000 }, (_, index) =>
+      deliveryValues(mergeOwed(null, owed, recordedEvent({ eventId: uuidV7(T + index), acceptedAt: T + index }).event)),
+    );
+    await database.transaction((manager) =>
+      insertRows(manager, {
+        ...{ table: 'pub_event_delivery', columns: DELIVERY_COLUMNS },
+        ...{ rows: deliveries, onDuplicate: 'error' },
+      }),
     );
     if (!database.isSqlite) await database.run((manager) => rowsOf(manager, 'ANALYZE TABLE pub_event'));
   });
@@ -87,6 +98,19 @@ describeEachDatabase('what a page reads', (create) => {
   ])('is no more when little or nothing matches: %j', async (filter) => {
     const reader = new SqlJournalReader({ database });
     const reads = await readsOf(() => reader.listEvents(filter, { limit: LIMIT, cursor: null }));
+    expect(reads).toBeLessThan(8 * LIMIT);
+  });
+
+  it('is nothing of a listener under the node of another', async () => {
+    const reader = new SqlJournalReader({ database });
+    const page = { limit: LIMIT, cursor: null };
+    const { listenerId } = owed;
+    expect((await reader.listDeliveries({ listenerId, nodeCode: owed.nodeCode }, page)).items).toHaveLength(LIMIT);
+    let listed = NaN;
+    const reads = await readsOf(async () => {
+      listed = (await reader.listDeliveries({ listenerId, nodeCode: 'another' }, page)).items.length;
+    });
+    expect(listed).toBe(0);
     expect(reads).toBeLessThan(8 * LIMIT);
   });
 
