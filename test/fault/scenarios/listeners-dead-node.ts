@@ -1,0 +1,71 @@
+import { pause } from '../../support/pause.js';
+import { closeAndCompare } from '../closing.js';
+import { startLoad } from '../generator.js';
+import { latenciesOf } from '../latencies.js';
+import type { CallRecord } from '../ledger.js';
+import { recoveryAfter } from '../recovery.js';
+import type { Scenario, Stage } from '../scenario.js';
+import { register } from '../setting.js';
+
+const NODES = 50;
+const DEAD = 'N25';
+const RATE = 3;
+const PHASE_MS = 15_000;
+const LATENCY_MS = 500;
+const LATENCY_RATIO = 3;
+
+/** One of 50 nodes takes calls and never answers, for a while. */
+async function oneDeadNode({ setting, report }: Stage): Promise<void> {
+  const api = await setting.startCentre('api');
+  await setting.startCentre('worker');
+  const client = setting.client(api);
+  const registered = await register(setting, client, {
+    nodes: NODES,
+    listenersPerNode: 1,
+    listener: { timeoutMs: 3_000, retry: { strategy: 'loop', delaysMs: [2_000] } },
+  });
+  const load = startLoad({ ...setting.target(registered), ratePerSecond: RATE, connections: 8, client: () => client });
+  const wellAt = Date.now();
+  await pause(PHASE_MS);
+  let isDead = true;
+  setting.receivers.behaviours.set(`${DEAD}-L1`, (_, { response }) => {
+    if (!isDead) response.writeHead(200).end('{"success":"true"}');
+    return !isDead;
+  });
+  const deadAt = Date.now();
+  await pause(PHASE_MS);
+  isDead = false;
+  const backAt = Date.now();
+  await pause(5_000);
+  const sends = await load.stop();
+  const owedBy = () => registered.listeners;
+  const ledger = await closeAndCompare(report, { setting, client, owedBy, timeoutMs: 120_000 });
+  report.requireNoRepeats(ledger);
+  const records = { sends, calls: setting.calls() };
+  const isOther = ({ node }: CallRecord): boolean => node !== DEAD;
+  const well = latenciesOf(records, { from: wellAt, to: deadAt, isOf: isOther });
+  const beside = latenciesOf(records, { from: deadAt, to: backAt, isOf: isOther });
+  report.figure('othersP50BeforeMs', well.p50);
+  report.figure('othersP50BesideMs', beside.p50);
+  report.figure('othersP99BeforeMs', well.p99);
+  report.figure('othersP99BesideMs', beside.p99);
+  const bound = Math.max(LATENCY_MS, LATENCY_RATIO * well.p99);
+  report.require('the 49 others keep their latency', beside.p99 <= bound, `p99 ${beside.p99} ms, at most ${bound} ms`);
+  const waited = records.calls.filter(({ node, success }) => node === DEAD && !success).length;
+  report.require('the dead node was called in vain', waited > 0, `${waited} calls`);
+  report.figure('callsInVain', waited);
+  const { recoveryMs } = recoveryAfter(backAt, {
+    ...records,
+    owedBy: () => registered.listeners.filter(({ node }) => node === DEAD),
+  });
+  report.figure('recoveryMs', recoveryMs);
+}
+
+export const scenarios: Scenario[] = [
+  {
+    name: 'listeners-dead-node',
+    group: 'listeners',
+    promise: 'While one of 50 nodes hangs, the other 49 keep their latency; it gets what it is owed once it is back.',
+    run: oneDeadNode,
+  },
+];
