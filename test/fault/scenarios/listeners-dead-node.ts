@@ -11,7 +11,8 @@ const NODES = 50;
 const DEAD = 'N25';
 const RATE = 3;
 const PHASE_MS = 15_000;
-const LATENCY_MS = 500;
+/** More than the jitter of a small machine, half of a time-out. */
+const LATENCY_MS = 1_500;
 const LATENCY_RATIO = 3;
 
 /** One of 50 nodes takes calls and never answers, for a while. */

@@ -16,8 +16,8 @@ const HEALTHY_NODES = 4;
 const WELL_MS = 10_000;
 const SICK_MS = 10_000;
 const ATTEMPTS = 3;
-/** More than the jitter of a small machine, less than any time-out. */
-const LATENCY_MS = 500;
+/** More than the jitter of a small machine, half of a time-out. */
+const LATENCY_MS = 2_000;
 const LATENCY_RATIO = 5;
 const MOST_MIB = 400;
 
