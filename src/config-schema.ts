@@ -115,7 +115,7 @@ export const configSchema = z.strictObject({
         .string()
         .regex(/^(\/[A-Za-z0-9._~-]+)*$/, 'expected a path such as /event, without a slash at its end')
         .default('/event'),
-      /** Open connections of a process; beyond, the one that has kept it waiting for the longest makes room. */
+      /** Open connections of a process; beyond, the address that has the most makes room. */
       maxConnections: whole(10, 1_000_000).default(10_000),
       /** Whose `X-Forwarded-For` is believed. */
       trustedProxies: networks.default([]),

@@ -1,27 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { addressGroup } from './management/remote-address.js';
 
 /** Requests of one connection that may wait for their answers; no client of ours sends more than one at a time. */
 const MAX_PIPELINED = 16;
 
 /** What is known of one connection. */
 interface Connection {
+  /** The connections of the same address, those that have kept us waiting for the longest first. */
+  peers: Peers;
   /** The last request whose head has come; null before the first. */
   request: IncomingMessage | null;
   /** Requests whose answers are not complete. */
   unanswered: number;
-  /** Since when the other side has kept us waiting: for a request, or for the rest of one. From `performance.now()`. */
-  waitingSince: number;
 }
 
+type Peers = Map<Socket, Connection>;
+
 /**
- * The open connections of a server, bounded. When there are too many, the one that has kept us waiting for the longest
- * makes room: it is idle, or its request does not arrive. So those who open connections and say nothing, or say it
- * slowly, shut themselves out and nobody else. A connection whose request is being worked on is never closed.
+ * The open connections of a server, bounded. When there are too many, the address that has the most of them makes room:
+ * by the connection that has kept us waiting for the longest, being idle or with a request that does not arrive. So
+ * those who open connections and say nothing, or say it slowly, shut themselves out, and nobody at another address. A
+ * connection whose request is being worked on is never closed.
  */
 export class Connections {
   readonly #maxConnections: number;
   readonly #open = new Map<Socket, Connection>();
+  readonly #peersByAddress = new Map<string, Peers>();
 
   constructor(maxConnections: number) {
     this.#maxConnections = maxConnections;
@@ -29,16 +34,20 @@ export class Connections {
 
   /** Takes a connection in. False when one had to be closed: another, or this one when every other is being worked on. */
   admit(socket: Socket): boolean {
-    const hasRoom = this.#open.size < this.#maxConnections;
-    const leaving = hasRoom ? null : (this.#longestWaiting() ?? socket);
-    if (leaving !== null) {
-      this.#open.delete(leaving);
-      leaving.destroy();
-    }
-    if (leaving === socket) return false;
-    this.#open.set(socket, { request: null, unanswered: 0, waitingSince: performance.now() });
-    socket.once('close', () => this.#open.delete(socket));
-    return hasRoom;
+    const address = addressGroup(socket.remoteAddress ?? '');
+    const peers: Peers = this.#peersByAddress.get(address) ?? new Map<Socket, Connection>();
+    const connection: Connection = { peers, request: null, unanswered: 0 };
+    this.#peersByAddress.set(address, peers.set(socket, connection));
+    this.#open.set(socket, connection);
+    const leave = (): void => {
+      this.#open.delete(socket);
+      peers.delete(socket);
+      if (peers.size === 0 && this.#peersByAddress.get(address) === peers) this.#peersByAddress.delete(address);
+    };
+    socket.once('close', leave);
+    if (this.#open.size <= this.#maxConnections) return true;
+    this.#close(this.#longestWaiting(this.#mostPeers(), socket) ?? this.#longestWaiting(this.#open, socket) ?? socket);
+    return false;
   }
 
   /**
@@ -46,18 +55,19 @@ export class Connections {
    * it is closed, and the request must not be handled.
    */
   begin(req: IncomingMessage, res: ServerResponse): boolean {
-    const connection = this.#open.get(req.socket);
-    if (connection === undefined || req.socket.destroyed) return false;
+    const { socket } = req;
+    const connection = this.#open.get(socket);
+    if (connection === undefined || socket.destroyed) return false;
     if (connection.unanswered === MAX_PIPELINED) {
-      req.socket.destroy();
+      socket.destroy();
       return false;
     }
     connection.request = req;
     connection.unanswered += 1;
-    connection.waitingSince = performance.now();
+    toTheEnd(connection.peers, socket, connection);
     res.once('close', () => {
       connection.unanswered -= 1;
-      connection.waitingSince = performance.now();
+      if (this.#open.has(socket)) toTheEnd(connection.peers, socket, connection);
     });
     return true;
   }
@@ -67,15 +77,29 @@ export class Connections {
     for (const [socket, { request }] of this.#open) if (request === null) socket.destroy();
   }
 
-  #longestWaiting(): Socket | null {
-    let longest: Socket | null = null;
-    let since = Number.POSITIVE_INFINITY;
-    for (const [socket, { request, unanswered, waitingSince }] of this.#open) {
-      const isWorkedOn = unanswered > 0 && request?.complete === true;
-      if (isWorkedOn || waitingSince >= since) continue;
-      longest = socket;
-      since = waitingSince;
-    }
-    return longest;
+  /** Forgotten at once, because the event that tells of it comes later. */
+  #close(socket: Socket): void {
+    this.#open.get(socket)?.peers.delete(socket);
+    this.#open.delete(socket);
+    socket.destroy();
   }
+
+  #mostPeers(): Peers {
+    let most: Peers = new Map();
+    for (const peers of this.#peersByAddress.values()) if (peers.size > most.size) most = peers;
+    return most;
+  }
+
+  #longestWaiting(peers: Peers, newcomer: Socket): Socket | null {
+    for (const [socket, { request, unanswered }] of peers) {
+      const isWorkedOn = unanswered > 0 && request?.complete === true;
+      if (!isWorkedOn && socket !== newcomer) return socket;
+    }
+    return null;
+  }
+}
+
+function toTheEnd(peers: Peers, socket: Socket, connection: Connection): void {
+  peers.delete(socket);
+  peers.set(socket, connection);
 }

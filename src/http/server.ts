@@ -24,7 +24,7 @@ export interface HttpServerOptions {
   eventManager: (req: IncomingMessage, res: ServerResponse) => boolean;
   /** Everything else, such as an Express application. It answers `Expect: 100-continue` when it reads a body. */
   app: RequestListener;
-  /** Most open connections; beyond, the one that has kept us waiting for the longest is closed for a new one. */
+  /** Most open connections; beyond, one of the address that has the most is closed for a new one. */
   maxConnections: number;
   /** Told by name of what is not normal but handled. */
   incident: (name: string) => void;

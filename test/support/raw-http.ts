@@ -12,9 +12,12 @@ export interface RawAnswer {
 
 const GIVE_UP_MS = 30_000;
 
-/** A connection on which bytes are written as they are. Errors of it are what attacks end in, and are not told. */
-export function rawConnection(url: string): Socket {
-  const socket = createConnection(Number(new URL(url).port), '127.0.0.1');
+/**
+ * A connection on which bytes are written as they are, from an address of this machine. Errors of it are what attacks end
+ * in, and are not told.
+ */
+export function rawConnection(url: string, localAddress = '127.0.0.1'): Socket {
+  const socket = createConnection({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress });
   socket.on('error', () => undefined);
   return socket;
 }

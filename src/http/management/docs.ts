@@ -47,7 +47,8 @@ export function docsRoutes(document: object): Router {
   for (const asset of ASSETS) {
     router.get(`/docs/${asset}`, (_req, res, next) => {
       res.sendFile(join(swaggerUiPath(), asset), { maxAge: '1h' }, (error?: Error) => {
-        if (error !== undefined) next(error);
+        // Whoever went away before the end is no failure of ours.
+        if (error !== undefined && !res.destroyed) next(error);
       });
     });
   }
