@@ -15,7 +15,7 @@ const NODE_CONCURRENCY = 16;
 /** What a worker takes from a node's queue beyond the calls that it makes at a time. */
 const PREFETCH_BEYOND_CONCURRENCY = 96;
 /** What a worker can have unacknowledged when it loses its connection. */
-export const IN_HAND = NODES * (NODE_CONCURRENCY + PREFETCH_BEYOND_CONCURRENCY);
+const IN_HAND = NODES * (NODE_CONCURRENCY + PREFETCH_BEYOND_CONCURRENCY);
 
 const RATE_PER_SECOND = 100;
 const BEFORE_MS = 4_000;
