@@ -16,7 +16,7 @@ const TRICKLE_MS = 1_000;
 const TIME_OUT = /^no (complete )?answer within \d+ ms$/;
 
 /** Nobody asks here: a redirect leads to it. */
-export const NOBODYS_PATH = '/nobody/follows';
+const NOBODYS_PATH = '/nobody/follows';
 
 /** What was put on the wire of the huge answers, in bytes: those that the other side did not take are in between. */
 export const hugeAnswers = { begun: 0, written: 0 };
