@@ -12,6 +12,7 @@ import { execute, rowsOf } from '../../src/store/sql.js';
 import { ADMIN_TOKEN, runCentre } from '../support/centre-process.js';
 import { silentLog } from '../support/databases.js';
 import { Flow } from '../support/flow.js';
+import { slowIt } from '../support/fuzzing.js';
 import { filesBelow, leaksIn, type Places } from '../support/leaks.js';
 import { SURROUNDINGS } from '../support/surroundings.js';
 import { until } from '../support/until.js';
@@ -143,7 +144,7 @@ describe('secrets at a start that fails', () => {
     expect(leaksIn({ output }, SECRETS)).toEqual([]);
   };
 
-  it(
+  slowIt(
     'are not told by a database that refuses the password',
     async () => {
       const { port } = new URL(databaseServer());
@@ -159,7 +160,7 @@ describe('secrets at a start that fails', () => {
     TIMEOUT_MS,
   );
 
-  it(
+  slowIt(
     'are not told by a broker that refuses the password, or is not there',
     async () => {
       for (const place of ['127.0.0.1:5672', '127.0.0.1:9']) {
