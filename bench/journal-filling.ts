@@ -25,7 +25,8 @@ export interface Filled {
   rows: Record<string, number>;
 }
 
-export const SPAN_MS = 30 * 24 * 3_600_000;
+/** Shorter than events are kept by default, so that nothing is deleted meanwhile. */
+export const SPAN_MS = 29 * 24 * 3_600_000;
 /** Every tenth event or so belongs to the first tenant, and ever fewer to the others; these few are all old. */
 export const RARE_TENANT = 'TENANT-RARE';
 const TENANTS = 50;

@@ -80,13 +80,23 @@ export async function databaseAnswers(url: string): Promise<void> {
   await (await mysql.createConnection({ uri: url })).end();
 }
 
-/** Names and versions of the servers. */
+/** Names and versions of the servers that run here; those that do not are unknown. */
 export async function serverVersions(): Promise<{ broker: string; database: string }> {
+  const [broker, database] = await Promise.all([
+    brokerVersion().catch(() => 'unknown broker'),
+    databaseVersion().catch(() => 'unknown database'),
+  ]);
+  return { broker, database };
+}
+
+async function brokerVersion(): Promise<string> {
   const broker = await connect(BROKER_URL);
   const { product, version } = broker.connection.serverProperties as { product?: string; version?: string };
   await broker.close();
-  const database = await mysql.createConnection({ uri: DATABASE_URL });
-  const [[row]] = await database.query<mysql.RowDataPacket[]>('SELECT VERSION() AS version');
-  await database.end();
-  return { broker: `${product ?? 'broker'} ${version ?? '?'}`, database: String(row?.['version']) };
+  return `${product ?? 'broker'} ${version ?? '?'}`;
+}
+
+async function databaseVersion(): Promise<string> {
+  const [row] = await queryRows(DATABASE_URL, 'SELECT VERSION() AS version');
+  return String(row?.['version']);
 }

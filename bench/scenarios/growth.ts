@@ -1,4 +1,5 @@
 /** What an event costs with more and more event types, listeners and stored events around it. */
+import { uuidV7 } from '../../src/core/ids.js';
 import { atOwnPlaces, withCentre, type Place } from '../centres.js';
 import { watchProcess } from '../children.js';
 import { fillJournal } from '../journal-filling.js';
@@ -7,6 +8,7 @@ import type { BenchOptions } from '../options.js';
 import type { Plot } from '../plot.js';
 import { create, forEachOf, registerSender, type Api } from '../registration.js';
 import { atMost, ratio, type Scenario } from '../scenario.js';
+import { queryRows } from '../surroundings.js';
 
 /** The largest size may cost this many times what the smallest does. */
 const MOST_TIMES = 1.1;
@@ -18,6 +20,8 @@ interface Dimension {
   sizes: number[];
   /** Puts `size` of them, with the one that the events concern, around it by the management API. */
   register(api: Api, size: number): Promise<void>;
+  /** How many event types beside it stand in the database before. */
+  types(size: number): number;
 }
 
 interface Cost {
@@ -68,25 +72,34 @@ export const growth: Scenario = {
     ),
 };
 
+const nothing = (): Promise<void> => Promise.resolve();
+
 function dimensionsOf({ rows, only }: BenchOptions): Dimension[] {
   const all: Dimension[] = [
-    { unit: 'event types', sizes: [10, 100, 1_000, 10_000], register: registerTypes },
-    { unit: 'registered listeners', sizes: [1, 10, 100, 1_000], register: registerListeners },
+    { unit: 'event types', sizes: [10, 100, 1_000, 10_000], register: nothing, types: (size) => size - 1 },
+    {
+      unit: 'registered listeners',
+      sizes: [1, 10, 100, 1_000],
+      register: registerListeners,
+      types: (size) => size - 1,
+    },
     {
       unit: STORED,
       sizes: [0, 100_000, 1_000_000, 5_000_000].filter((size) => size <= rows),
-      register: () => Promise.resolve(),
+      register: nothing,
+      types: () => 0,
     },
   ];
   return all.filter(({ unit }) => unit.includes(only));
 }
 
 /** Prepares each size, then measures them in turn, so that what changes on the machine changes all alike. */
-async function measureDimension(run: Run, { unit, sizes, register }: Dimension): Promise<Measured> {
+async function measureDimension(run: Run, dimension: Dimension): Promise<Measured> {
+  const { unit, sizes } = dimension;
   const prepared: Prepared[] = [];
   for (const size of sizes) {
     const begunAt = performance.now();
-    prepared.push(await prepare(run, { unit, size, register }));
+    prepared.push(await prepare(run, dimension, size));
     console.log(`${size} ${unit} prepared in ${Math.round((performance.now() - begunAt) / 1000)} s`);
   }
   const taken = sizes.map((): Cost[] => []);
@@ -109,17 +122,15 @@ interface Prepared {
   sender: { appId: string; appKey: string };
 }
 
-async function prepare(
-  { children, options, newPlace }: Run,
-  { unit, size, register }: Pick<Dimension, 'unit' | 'register'> & { size: number },
-): Promise<Prepared> {
+async function prepare({ children, options, newPlace }: Run, dimension: Dimension, size: number): Promise<Prepared> {
   const place = await newPlace();
-  const { sender, listener } = await withCentre(place, { settings: options.settings }, async (api) => {
-    const registered = await registerOne(api, `${children.receiverUrl}/n0/l0`);
-    await register(api, size);
-    return registered;
-  });
-  if (unit === STORED && size > 0) {
+  const { settings } = options;
+  const { sender, listener } = await withCentre(place, { settings }, (api) =>
+    registerOne(api, `${children.receiverUrl}/n0/l0`),
+  );
+  await insertTypes(place.databaseUrl, dimension.types(size));
+  await withCentre(place, { settings }, (api) => dimension.register(api, size));
+  if (dimension.unit === STORED && size > 0) {
     await fillJournal(place.databaseUrl, { rows: size, now: Date.now(), listeners: [listener] });
   }
   return { place, sender };
@@ -137,10 +148,16 @@ async function registerOne(api: Api, url: string) {
   return { sender, listener };
 }
 
-function registerTypes(api: Api, size: number): Promise<void> {
-  return forEachOf(size - 1, async (index) => {
-    await create(api, '/event-types', { sourceId: 'BENCH', eventTypeCode: `OTHER-${index}` });
-  });
+/** Other event types of the sender, straight into the database: thousands of calls would each raise the version. */
+async function insertTypes(databaseUrl: string, count: number): Promise<void> {
+  if (count === 0) return;
+  const columns = 'id, sourceid, eventtypecode, owner, version, last_time';
+  const rows = Array.from({ length: count }, (_, index) => [
+    Buffer.from(uuidV7().replaceAll('-', ''), 'hex'),
+    ...['BENCH', `OTHER-${index}`, 'BENCH', 1, Date.now()],
+  ]);
+  await queryRows(databaseUrl, `INSERT INTO pub_eventtype (${columns}) VALUES ?`, [rows]);
+  await queryRows(databaseUrl, 'UPDATE pub_registry SET version = version + 1');
 }
 
 /** Each with an event type of its own. */
@@ -150,10 +167,9 @@ async function registerListeners(api: Api, size: number): Promise<void> {
     await create(api, '/nodes', { nodeCode: `OTHER-${index}` });
   });
   await forEachOf(size - 1, async (index) => {
-    const type = await create(api, '/event-types', { sourceId: 'BENCH', eventTypeCode: `OTHER-${index}` });
-    const nodeCode = `OTHER-${index % nodes}`;
-    const url = 'http://127.0.0.1:9/';
-    await create(api, '/listeners', { name: `other ${index}`, nodeCode, eventTypeId: type['id'], url });
+    const type = { sourceId: 'BENCH', eventTypeCode: `OTHER-${index}` };
+    const target = { nodeCode: `OTHER-${index % nodes}`, url: 'http://127.0.0.1:9/' };
+    await create(api, '/listeners', { name: `other ${index}`, ...type, ...target });
   });
 }
 
