@@ -34,11 +34,11 @@ export async function drawPlot(plot: Plot, path: string): Promise<void> {
         title: plot.x.title,
         scale: { type: plot.x.isLogarithmic ? 'symlog' : 'linear', nice: !plot.x.isLogarithmic },
         ...(plot.x.isLogarithmic
-          ? { axis: { values: [...new Set(values.map((value) => value.x))], format: '~s' } }
+          ? { axis: { values: [...new Set(values.map((value) => value.x))], labelExpr: "format(datum.value, '~s')" } }
           : {}),
       },
       y: { field: 'y', type: 'quantitative', title: plot.y.title, scale: { zero: true } },
-      color: { field: 'line', type: 'nominal', title: null, sort: null },
+      color: { field: 'line', type: 'nominal', sort: null, legend: { title: null, labelLimit: 300 } },
     },
   };
   const view = new View(parse(compile(spec).spec), { renderer: 'none' });
