@@ -205,7 +205,7 @@ describe('EventListenerHost over HTTP', () => {
     await until('it is settled the second time', () => centre.unsettled === 0);
     expect(centre.answers.map(({ code }) => code)).toEqual(['UNKNOWN', 'OK']);
     // The host may still be reading the first answer when the centre has given the second.
-    await until('the lost lease is counted', () => host.status().lostLeases > 0);
+    await until('the lost lease is counted', () => (host.status().lostLeases ?? 0) > 0);
     expect(host.status().lostLeases).toBe(1);
     expect(log.named('lease.lost')).toHaveLength(1);
   });
