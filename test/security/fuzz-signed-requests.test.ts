@@ -71,7 +71,9 @@ function naiveText(wire: Wire, contentLength: number): string | null {
 
 function paramsOf(body: Buffer, query: ReadonlyMap<string, string>): string {
   const values = new Map<string, string[]>();
-  for (const [name, value] of new URLSearchParams(body.toString('latin1').replaceAll(/[\x80-\xff]+/g, asEscapes))) {
+  // Without the `&` in front, URLSearchParams takes a `?` at the beginning off.
+  const form = `&${body.toString('latin1').replaceAll(/[\x80-\xff]+/g, asEscapes)}`;
+  for (const [name, value] of new URLSearchParams(form)) {
     if (name === 'appId' || name === 'sign' || query.has(name)) continue;
     values.set(name, [...(values.get(name) ?? []), value]);
   }
