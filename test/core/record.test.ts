@@ -93,6 +93,24 @@ describe('the recorder', () => {
     expect(queues.journal.inHand).toBe(1);
   });
 
+  it('waits for outcomes as long as not too much is in hand, and then writes what is complete first', async () => {
+    await start({ batchRows: 10, flushMs: 5, outcomeWaitMs: 60_000 });
+    // Two rows each: the event's, and that of the delivery it is owed.
+    const events = Array.from({ length: 80 }, () => freshEvent());
+    for (const event of events.slice(0, 79)) queues.journal.put(messageOf(event));
+    const complete = events.slice(60, 79);
+    queues.outcomes.put(complete.map((event) => outcomeOf(event, owed, { state: 'succeeded' })));
+    await until('the complete ones are written', () => store.committed.length === 4);
+    const written = (): string[] => store.committed.flatMap((batch) => batch.events.map(({ event }) => event.eventId));
+    expect(written()).toEqual(complete.map(({ eventId }) => eventId));
+    const others = Array.from({ length: 20 }, () => freshEvent());
+    for (const event of others) queues.journal.put(messageOf(event));
+    await until('the oldest are written without their outcomes', () => written().length > complete.length);
+    expect(written()[complete.length]).toBe(events[0]?.eventId);
+    // Sixteen batches of ten rows are not too much.
+    expect(written().length).toBeLessThanOrEqual(complete.length + 10);
+  });
+
   it('writes an event with its outcomes in one batch and acks only after the commit', async () => {
     let commit: () => void = () => undefined;
     store.beforeCommit = () =>

@@ -116,10 +116,16 @@ export interface BatchBounds {
   outcomeWaitMs: number;
 }
 
+/** In hand, in batches, from which on nothing is waited for: some thousand events a second wait for `outcomeWaitMs`. */
+const MOST_BATCHES_OF_ROWS = 16;
+const MOST_BATCHES_OF_BYTES = 2;
+
 /**
  * What the journal has in hand, by event. Events with all their outcomes leave after `flushMs`; others when they have
- * waited for `outcomeWaitMs`, because writing them in two goes costs more than twice, or when there is too much of
- * everything. An event leaves once at a time: what comes of it meanwhile waits.
+ * waited for `outcomeWaitMs`, because writing them in two goes costs more than twice, or when there is too much in hand
+ * of which too little is complete. What is complete leaves first even then: whoever writes in two goes under load gets
+ * slower, so that outcomes come later, and never gets out of it. An event leaves once at a time: what comes of it
+ * meanwhile waits.
  */
 export class JournalHand {
   readonly #bounds: BatchBounds;
@@ -128,6 +134,7 @@ export class JournalHand {
   readonly #awayIds = new Set<string>();
   #rows = 0;
   #completeRows = 0;
+  #completeBytes = 0;
   /** Since when something complete is held; null when nothing is. */
   #completeSince: number | null = null;
   #bytes = 0;
@@ -173,16 +180,17 @@ export class JournalHand {
   /** The next batch, or null when nothing has to leave yet; `all` takes what is there. */
   take(now: number, all: boolean): HeldEvent[] | null {
     const { rows, bytes, outcomeWaitMs } = this.#bounds;
-    const isFull = all || this.#bytes >= bytes || this.#rows >= 2 * rows;
+    const isFull = this.#bytes >= MOST_BATCHES_OF_BYTES * bytes || this.#rows >= MOST_BATCHES_OF_ROWS * rows;
+    const takesAny = all || (isFull && this.#completeRows < rows && this.#completeBytes < bytes);
     const flushAt = this.nextFlushAt;
     if (flushAt === null) return null;
-    if (!isFull && this.#completeRows < rows && flushAt > now) return null;
+    if (!isFull && !all && this.#completeRows < rows && flushAt > now) return null;
     const taken: HeldEvent[] = [];
     let takenRows = 0;
     let takenBytes = 0;
     for (const held of this.#held.values()) {
       if (this.#awayIds.has(held.eventId)) continue;
-      if (!isFull && !held.isComplete && held.heldSince + outcomeWaitMs > now) continue;
+      if (!takesAny && !held.isComplete && held.heldSince + outcomeWaitMs > now) continue;
       if (taken.length > 0 && (takenRows + held.rows > rows || takenBytes + held.bytes > bytes)) break;
       taken.push(held);
       takenRows += held.rows;
@@ -206,7 +214,7 @@ export class JournalHand {
   dropAll(): HeldEvent[] {
     const dropped = [...this.#held.values()];
     this.#held.clear();
-    this.#rows = this.#completeRows = this.#bytes = 0;
+    this.#rows = this.#completeRows = this.#bytes = this.#completeBytes = 0;
     this.#completeSince = null;
     return dropped;
   }
@@ -221,7 +229,9 @@ export class JournalHand {
   #count(held: HeldEvent, sign: 1 | -1): void {
     this.#rows += sign * held.rows;
     this.#bytes += sign * held.bytes;
-    if (held.isComplete) this.#completeRows += sign * held.rows;
+    if (!held.isComplete) return;
+    this.#completeRows += sign * held.rows;
+    this.#completeBytes += sign * held.bytes;
   }
 }
 

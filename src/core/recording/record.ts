@@ -45,6 +45,8 @@ export interface JournalLag {
 }
 
 const MAX_FLIGHTS = 2;
+/** Events in hand wait for their outcomes; what is being written counts too. */
+const EVENTS_PREFETCH_BATCHES = 8;
 /** A message of outcomes holds many, so few are enough. */
 const OUTCOMES_PREFETCH = 200;
 /** Bytes in hand, in batches, beyond which consuming pauses. */
@@ -109,7 +111,7 @@ export class Recorder {
   /** Begins to consume. */
   async start(): Promise<void> {
     const { broker, options } = this.#deps;
-    const prefetch = 2 * options.batchRows;
+    const prefetch = EVENTS_PREFETCH_BATCHES * options.batchRows;
     this.#intake.add(await broker.consumeJournal({ prefetch }, (received) => this.#takeEvent(received)));
     this.#intake.add(
       await broker.consumeOutcomes({ prefetch: OUTCOMES_PREFETCH }, (received) => this.#takeOutcomes(received)),
