@@ -3,6 +3,7 @@ import { appendAudit } from './audit.js';
 import { EventCenterError, hasCode, invalidField, type FieldError } from '../errors.js';
 import { expectText, FieldProblems, rulesBrokenIn } from '../field-problems.js';
 import { uuidV7 } from '../ids.js';
+import { keepNewest } from './keep-newest.js';
 import type { Lockout } from './lockout.js';
 import type { Changes } from '../registry/registry-change.js';
 import { CODE_LENGTH, NAME_LENGTH } from '../registry/registry-limits.js';
@@ -257,11 +258,11 @@ export class Access {
   }
 
   #remember(key: string, token: ApiToken | null, askedAt: number): void {
-    this.#known.delete(key);
-    if (token === null) return;
-    this.#known.set(key, { token, askedAt, missedAt: -Infinity });
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest);
+    if (token === null) {
+      this.#known.delete(key);
+      return;
+    }
+    keepNewest(this.#known, [key, { token, askedAt, missedAt: -Infinity }], MOST_KNOWN);
     if (token.lastUsedAt === null || askedAt - token.lastUsedAt >= TOUCH_MS) this.#touch(token, askedAt);
   }
 

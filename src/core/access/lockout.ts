@@ -1,4 +1,5 @@
 import type { Clock } from '../ports.js';
+import { keepNewest } from './keep-newest.js';
 
 export interface LockoutOptions {
   /** Failures within `windowMs` that lock an address; 0 never locks one. */
@@ -56,13 +57,13 @@ export class Lockout {
       seen.lockedUntil = now + durationMs;
       seen.failures = 0;
     }
-    keep(this.#addresses, address, seen);
+    keepNewest(this.#addresses, [address, seen], MOST_KEPT);
     return locks;
   }
 
   /** Notes that a token was good from an address. */
   succeeded(address: string, tokenKey: string): void {
-    keep(this.#trusted, pairKey(address, tokenKey), this.#clock.now());
+    keepNewest(this.#trusted, [pairKey(address, tokenKey), this.#clock.now()], MOST_KEPT);
   }
 
   /** Whether the token was good from this address a short while ago. */
@@ -82,12 +83,4 @@ export class Lockout {
 
 function pairKey(address: string, tokenKey: string): string {
   return `${address} ${tokenKey}`;
-}
-
-/** Keeps a value as the one seen last. */
-function keep<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  const [oldest] = map.keys();
-  if (map.size > MOST_KEPT && oldest !== undefined) map.delete(oldest);
 }
