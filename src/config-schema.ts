@@ -32,60 +32,30 @@ function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
     .pipe(z.int(rule).min(min, rule).max(max, rule));
 }
 
+/** A list, or a text with its items between commas. */
+function listOf<Item extends z.ZodType>(item: Item, rule: string, length?: { min: number; max: number }) {
+  const { min = 0, max = Infinity } = length ?? {};
+  const list = z.array(item).refine((items) => items.length >= min && items.length <= max);
+  const written = z.string().transform((text): unknown[] => text.split(',').map((part) => part.trim()));
+  return z.union([list, written.pipe(list)], rule);
+}
+
 const DELAYS_RULE = 'expected 1 to 20 delays of 1 to 604800000 ms, separated by commas';
-const delayMs = whole(1, 7 * DAY_MS);
-const delaysMs = z.union(
-  [
-    z.array(delayMs).min(1).max(20),
-    z
-      .string()
-      .transform((text): unknown[] => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(delayMs).min(1).max(20)),
-  ],
-  DELAYS_RULE,
-);
+const delaysMs = listOf(whole(1, 7 * DAY_MS), DELAYS_RULE, { min: 1, max: 20 });
 
 const NAMES_RULE = 'expected names without commas and spaces around them, separated by commas';
-const name = z.string(NAMES_RULE).regex(/^[^\s,](?:[^,]*[^\s,])?$/, NAMES_RULE);
-const names = z.union(
-  [
-    z.array(name),
-    z
-      .string()
-      .transform((text) => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(name)),
-  ],
-  NAMES_RULE,
-);
+const names = listOf(z.string(NAMES_RULE).regex(/^[^\s,](?:[^,]*[^\s,])?$/, NAMES_RULE), NAMES_RULE);
 
 const NETWORKS_RULE = 'expected networks such as 10.1.0.0/16, 10.2.3.4 or fd12::/48, separated by commas';
-const network = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], NETWORKS_RULE);
-const networks = z.union(
-  [
-    z.array(network),
-    z
-      .string()
-      .transform((text) => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(network)),
-  ],
-  NETWORKS_RULE,
-);
+const networks = listOf(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], NETWORKS_RULE), NETWORKS_RULE);
 
 /** What `masterKey` must look like. */
 export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make one with: openssl rand -hex 32';
 
+const MASTER_KEY = /^[0-9a-fA-F]{64}$/;
+
 const PREVIOUS_RULE = 'expected master keys of 64 hexadecimal digits each, separated by commas';
-const masterKey = z.string(PREVIOUS_RULE).regex(/^[0-9a-fA-F]{64}$/, PREVIOUS_RULE);
-const masterKeys = z.union(
-  [
-    z.array(masterKey),
-    z
-      .string()
-      .transform((text) => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(masterKey)),
-  ],
-  PREVIOUS_RULE,
-);
+const masterKeys = listOf(z.string(PREVIOUS_RULE).regex(MASTER_KEY, PREVIOUS_RULE), PREVIOUS_RULE);
 
 /**
  * Every option with its rule and default. `config/default.yaml` explains each in a sentence; a test keeps the two
@@ -97,11 +67,7 @@ export const configSchema = z.strictObject({
   /** Folder for what the process keeps itself: the embedded broker, SQLite, the generated master key, the registry snapshot. */
   dataDir: z.string().min(1).default('data'),
   /** 32 bytes in hex that encrypt secrets at rest. */
-  masterKey: z
-    .string()
-    .regex(/^[0-9a-fA-F]{64}$/, MASTER_KEY_RULE)
-    .nullable()
-    .default(null),
+  masterKey: z.string().regex(MASTER_KEY, MASTER_KEY_RULE).nullable().default(null),
   /** Earlier master keys, which still open what was sealed under them while the key is being replaced. */
   masterKeyPrevious: masterKeys.default([]),
   /** Bearer token that is `admin` without standing in the database. */
