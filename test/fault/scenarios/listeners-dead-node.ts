@@ -1,8 +1,7 @@
 import { pause } from '../../support/pause.js';
 import { closeAndCompare } from '../closing.js';
 import { startLoad } from '../generator.js';
-import { latenciesOf } from '../latencies.js';
-import type { CallRecord } from '../ledger.js';
+import { requireKeptLatency } from '../latencies.js';
 import { recoveryAfter } from '../recovery.js';
 import type { Scenario, Stage } from '../scenario.js';
 import { register } from '../setting.js';
@@ -43,15 +42,12 @@ async function oneDeadNode({ setting, report }: Stage): Promise<void> {
   const ledger = await closeAndCompare(report, { setting, client, owedBy, timeoutMs: 120_000 });
   report.requireNoRepeats(ledger);
   const records = { sends, calls: setting.calls() };
-  const isOther = ({ node }: CallRecord): boolean => node !== DEAD;
-  const well = latenciesOf(records, { from: wellAt, to: deadAt, isOf: isOther });
-  const beside = latenciesOf(records, { from: deadAt, to: backAt, isOf: isOther });
-  report.figure('othersP50BeforeMs', well.p50);
-  report.figure('othersP50BesideMs', beside.p50);
-  report.figure('othersP99BeforeMs', well.p99);
-  report.figure('othersP99BesideMs', beside.p99);
-  const bound = Math.max(LATENCY_MS, LATENCY_RATIO * well.p99);
-  report.require('the 49 others keep their latency', beside.p99 <= bound, `p99 ${beside.p99} ms, at most ${bound} ms`);
+  requireKeptLatency(report, records, {
+    name: 'others',
+    who: 'the 49 others',
+    isOf: ({ node }) => node !== DEAD,
+    ...{ wellAt, illAt: deadAt, overAt: backAt, mostMs: LATENCY_MS, mostTimes: LATENCY_RATIO },
+  });
   const waited = records.calls.filter(({ node, success }) => node === DEAD && !success).length;
   report.require('the dead node was called in vain', waited > 0, `${waited} calls`);
   report.figure('callsInVain', waited);

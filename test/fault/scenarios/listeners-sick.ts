@@ -2,7 +2,7 @@ import { pause } from '../../support/pause.js';
 import { until } from '../../support/until.js';
 import { closeAndCompare, closeFromFiles, waitForDelivery } from '../closing.js';
 import { sendLoad, startLoad } from '../generator.js';
-import { latenciesOf } from '../latencies.js';
+import { requireKeptLatency } from '../latencies.js';
 import type { ListenerName, SendRecord } from '../ledger.js';
 import { residentMemory } from '../resident-memory.js';
 import type { Scenario, Stage } from '../scenario.js';
@@ -50,7 +50,6 @@ async function listenersSick({ setting, report, short }: Stage): Promise<void> {
     );
     sickNodes.set(node, sickness);
   }
-  const isHealthy = ({ node }: ListenerName): boolean => !sickNodes.has(node);
   const owedBy = (): ListenerName[] => registered.listeners;
   const target = { ...setting.target(registered), ratePerSecond: RATE, client: () => client };
 
@@ -79,7 +78,6 @@ async function listenersSick({ setting, report, short }: Stage): Promise<void> {
   ).catch(() => undefined);
   const ledger = await closeAndCompare(report, { setting, client, owedBy, excuse, timeoutMs: 60_000 });
   report.requireNoRepeats(ledger);
-  const calls = setting.calls();
   for (const [node, sickness] of failing) {
     const failures: { lastError: string | null; attempts: number }[] = await client.all(`/failures?nodeCode=${node}`);
     const right = failures.filter(
@@ -91,14 +89,16 @@ async function listenersSick({ setting, report, short }: Stage): Promise<void> {
       `${right.length} of ${failures.length}: ${JSON.stringify(failures.find((one) => !right.includes(one)) ?? failures[0]?.lastError)}`,
     );
   }
-  const well = latenciesOf({ sends: setting.sends(), calls }, { from: wellAt, to: sickAt, isOf: isHealthy });
-  const beside = latenciesOf({ sends: setting.sends(), calls }, { from: sickAt, to: sickUntil, isOf: isHealthy });
-  report.figure('healthyP50BeforeMs', well.p50);
-  report.figure('healthyP50BesideMs', beside.p50);
-  report.figure('healthyP99BeforeMs', well.p99);
-  report.figure('healthyP99BesideMs', beside.p99);
-  const bound = Math.max(LATENCY_MS, LATENCY_RATIO * well.p99);
-  report.require('healthy nodes keep their latency', beside.p99 <= bound, `p99 ${beside.p99} ms, at most ${bound} ms`);
+  requireKeptLatency(
+    report,
+    { sends: setting.sends(), calls: setting.calls() },
+    {
+      name: 'healthy',
+      who: 'healthy nodes',
+      isOf: ({ node }) => !sickNodes.has(node),
+      ...{ wellAt, illAt: sickAt, overAt: sickUntil, mostMs: LATENCY_MS, mostTimes: LATENCY_RATIO },
+    },
+  );
   const after = residentMemory(worker.pid);
   report.figure('workerMiBBefore', before.mostMiB);
   report.figure('workerMiBMost', after.mostMiB);
