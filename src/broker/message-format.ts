@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import type { ChainPosition, DeliveryReason, DeliveryState, EventMessage, Outcome } from '../core/model.js';
+import {
+  DELIVERY_STATES,
+  type ChainPosition,
+  type DeliveryReason,
+  type EventMessage,
+  type Outcome,
+} from '../core/model.js';
 
 /** What stands on the wire: the body, and headers beside it. */
 export interface WireMessage {
@@ -57,14 +63,6 @@ const eventMetaSchema = z.object({
 
 const envelopeSchema = z.object({ v: z.literal(LAYOUT_VERSION), metaBytes: count.optional() });
 
-const STATES = [
-  'pending',
-  'retrying',
-  'succeeded',
-  'failed',
-  'skipped',
-  'cancelled',
-] as const satisfies DeliveryState[];
 const REASONS = [
   'listener-disabled',
   'listener-deleted',
@@ -87,7 +85,7 @@ const outcomesSchema = z.array(
     sequence: count,
     attempt: count,
     called: z.boolean(),
-    state: z.enum(STATES),
+    state: z.enum(DELIVERY_STATES),
     reason: z.enum(REASONS).nullable(),
     startedAt: time,
     durationMs: z.number().min(0),

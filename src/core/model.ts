@@ -205,7 +205,8 @@ export interface EventMessage {
   claimSteps: boolean;
 }
 
-export type DeliveryState = 'pending' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
+export const DELIVERY_STATES = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'] as const;
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
 export type EventState = 'no-listener' | 'scheduled' | 'pending' | 'retrying' | 'failed' | 'succeeded' | 'skipped';
 
 /** Why a delivery has its state, where the state alone does not say. */

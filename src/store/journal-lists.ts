@@ -47,7 +47,7 @@ export function newestFirst(query: ListQuery): Statement {
  * The list put together from the lists of every value of a column, for filters whose index begins with that column:
  * reads at most `limit` rows of each.
  */
-export function newestFirstOfEach(query: ListQuery, column: string, values: string[]): Statement {
+export function newestFirstOfEach(query: ListQuery, column: string, values: readonly string[]): Statement {
   const parts = values.map((value) => newestFirst({ ...query, equal: { ...query.equal, [column]: value } }));
   const union = parts.map(({ sql }, index) => `SELECT * FROM (${sql}) AS part${index}`).join(' UNION ALL ');
   return {

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { ownAttemptOf } from '../core/recording/delivery-state.js';
 import { invalidField } from '../core/errors.js';
-import type { Delivery, DeliveryState } from '../core/model.js';
+import { DELIVERY_STATES, type Delivery } from '../core/model.js';
 import type {
   AttemptRecord,
   DeliveryFilter,
@@ -46,7 +46,6 @@ export interface JournalReaderDeps {
 type RawSummary = Omit<RawEvent, 'user_object' | 'traceparent'>;
 
 const SUMMARY_COLUMNS = EVENT_COLUMNS.filter((column) => column !== 'user_object' && column !== 'traceparent');
-const DELIVERY_STATES: DeliveryState[] = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'];
 const MOST_INTERVALS = 10_000;
 const NO_ITEMS: Page<never> = { items: [], nextCursor: null };
 

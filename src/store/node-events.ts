@@ -12,7 +12,7 @@ import type { SqlValue } from './sql.js';
 export function eventsConcerning(
   manager: EntityManager,
   list: Omit<ListQuery, 'force'>,
-  { nodeCode, states }: { nodeCode: string; states: DeliveryState[] },
+  { nodeCode, states }: { nodeCode: string; states: readonly DeliveryState[] },
 ): Statement {
   const { ids, time } = list;
   const place = [time, ...ids];

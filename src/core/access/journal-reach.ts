@@ -1,6 +1,6 @@
 import { expectWithin, isWithin, type Caller } from './caller.js';
 import { EventCenterError } from '../errors.js';
-import type { Delivery, DeliveryState } from '../model.js';
+import { DELIVERY_STATES, type Delivery } from '../model.js';
 import type {
   AttemptRecord,
   Broker,
@@ -42,7 +42,6 @@ export interface NodeBacklog {
 type ReplayRequest = Parameters<DeliveryAdmin['startReplay']>[1];
 
 const NO_ITEMS: Page<never> = { items: [], nextCursor: null };
-const DELIVERY_STATES: DeliveryState[] = ['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'];
 
 /**
  * The journal as one caller reaches it. For a caller of one node: the events that it sent or that have a delivery to it,
@@ -174,7 +173,7 @@ export class JournalReach {
     const { nodeCode } = this.#caller;
     if (nodeCode === null) return filter;
     if (filter.nodeCode !== undefined) expectWithin(this.#caller, 'filter.nodeCode', filter.nodeCode);
-    const { states = DELIVERY_STATES } = filter;
+    const states = filter.states ?? [...DELIVERY_STATES];
     if (states.includes('no-listener')) {
       throw new EventCenterError(
         'FORBIDDEN',

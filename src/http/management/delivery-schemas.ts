@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { Delivery } from '../../core/model.js';
+import { DELIVERY_STATES, type Delivery } from '../../core/model.js';
 import type { AttemptRecord } from '../../core/ports.js';
 import type { ListenerNames } from '../../core/registry/listener-names.js';
 import { isoTime, isoTimeOrNull, time, uuid } from './fields.js';
 
-export const deliveryState = z.enum(['pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled']);
+export const deliveryState = z.enum(DELIVERY_STATES);
 
 export const delivery = z
   .object({
