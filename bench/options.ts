@@ -48,6 +48,9 @@ export interface BenchOptions {
 /** The scenarios that were asked for. */
 export const NAMES = positionals;
 
+/** What was given beside the names, as it was typed. */
+export const GIVEN = process.argv.slice(2).filter((argument) => !positionals.includes(argument));
+
 export const OPTIONS: BenchOptions = {
   events: Number(values.events),
   rounds: Number(values.rounds),

@@ -12,11 +12,11 @@ const DOCS = join(import.meta.dirname, '..', 'docs');
 const PAGE = join(DOCS, 'performance.md');
 const GB = 1024 ** 3;
 
-/** Reports a scenario that has ended; `options` are named in the JSON. */
+/** Reports a scenario that has ended; the page names the `command`, the JSON its `options`. */
 export async function report(
   scenario: Scenario,
   result: ScenarioResult,
-  told: { options: object; seconds: number; writesPage: boolean },
+  told: { command: string; options: object; seconds: number; writesPage: boolean },
 ): Promise<void> {
   const machine = await machineText();
   const at = new Date().toISOString();
@@ -30,13 +30,14 @@ export async function report(
   }
   mkdirSync(RESULTS, { recursive: true });
   const file = `${at.replaceAll(':', '-')}-${scenario.name}.json`;
-  const { options, seconds } = told;
+  const { command, options, seconds } = told;
   const whole = { scenario: scenario.name, at, machine, seconds, options, ...result };
   writeFileSync(join(RESULTS, file), `${JSON.stringify(whole, null, 2)}\n`);
   console.log(`\nwritten as JSON: bench/results/${file}`);
   if (!told.writesPage) return;
   for (const plot of result.plots) await drawPlot(plot, join(DOCS, 'performance', plot.file));
-  await writePart(scenario.name, markdownOf(result, `Measured ${at.slice(0, 10)} in ${seconds} s on ${machine}.`));
+  const measured = `Measured ${at.slice(0, 10)} by \`${command}\` in ${seconds} s on ${machine}.`;
+  await writePart(scenario.name, markdownOf(result, measured));
   console.log('written: docs/performance.md');
 }
 

@@ -1,5 +1,5 @@
 /** `npm run bench -- NAME…`: runs scenarios, one after another; without a name it says which there are. See bench/README.md. */
-import { NAMES, OPTIONS } from './options.js';
+import { GIVEN, NAMES, OPTIONS } from './options.js';
 import { report } from './report.js';
 import { backlog } from './scenarios/backlog.js';
 import { growth } from './scenarios/growth.js';
@@ -24,5 +24,6 @@ for (const scenario of SCENARIOS.filter(({ name }) => NAMES.includes('all') || N
   const begunAt = performance.now();
   const result = await scenario.run(OPTIONS);
   const seconds = Math.round((performance.now() - begunAt) / 1000);
-  await report(scenario, result, { options: OPTIONS, seconds, writesPage: OPTIONS.writesPage });
+  const command = ['npm run bench --', scenario.name, ...GIVEN].join(' ');
+  await report(scenario, result, { command, options: OPTIONS, seconds, writesPage: OPTIONS.writesPage });
 }

@@ -180,7 +180,7 @@ function tableOf(part: string, rows: Row[], options: BenchOptions): Table {
       row.acceptedPerSecond,
       ratio(row.acceptedPerSecond, floor?.acceptedPerSecond ?? null),
       row.deliveredPerSecond ?? '-',
-      ratio(row.deliveredPerSecond, floor?.deliveredPerSecond ?? null),
+      row.deliveredPerSecond === null ? '-' : ratio(row.deliveredPerSecond, floor?.deliveredPerSecond ?? null),
       row.p50Ms ?? '-',
       row.p99Ms ?? '-',
       row.p99SentMs ?? '-',

@@ -64,6 +64,9 @@ export const processes: Scenario = {
     }),
 };
 
+/** Another process may know what was registered so much later; until then it owes events to nobody. */
+const SEEN_BY_ALL_MS = 1_000;
+
 async function ratesAt(
   run: { place: Place; children: Children; options: BenchOptions },
   arrangement: Arrangement,
@@ -75,6 +78,7 @@ async function ratesAt(
     if (first === undefined) throw new Error('an arrangement needs a process that accepts');
     const sender = await registerBench(first, [[`${children.receiverUrl}/n0/l0`]]);
     const target = { urls: apis.map(({ url }) => url), ...sender, callbacksPerEvent: 1 };
+    await new Promise((resolve) => setTimeout(resolve, SEEN_BY_ALL_MS));
     await burst(children, target, { events: Math.ceil(options.events / 10) });
     const watched = centres.map(({ pid }) => watchProcess(pid));
     const { acceptedPerSecond, deliveredPerSecond } = ratesOf(
