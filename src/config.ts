@@ -13,7 +13,7 @@ export type Config = ParsedConfig & {
   callback: { addresses: 'development' | 'production' };
 };
 
-/** Environment variables whose names do not follow from the option's path (protocol page, section 6). */
+/** Environment variables whose names do not follow from the option's path. */
 const ENVIRONMENT_ALIASES: Record<string, string> = {
   'http.host': 'EVENT_CENTER_HOST',
   'http.port': 'EVENT_CENTER_PORT',

@@ -116,7 +116,10 @@ export interface BatchBounds {
   outcomeWaitMs: number;
 }
 
-/** In hand, in batches, from which on nothing is waited for: some thousand events a second wait for `outcomeWaitMs`. */
+/**
+ * With so many batches in hand events do not wait for their outcomes any more, unless a whole batch is complete. It is
+ * enough for some thousand events a second that wait for `outcomeWaitMs`.
+ */
 const MOST_BATCHES_OF_ROWS = 16;
 const MOST_BATCHES_OF_BYTES = 2;
 
@@ -181,10 +184,11 @@ export class JournalHand {
   take(now: number, all: boolean): HeldEvent[] | null {
     const { rows, bytes, outcomeWaitMs } = this.#bounds;
     const isFull = this.#bytes >= MOST_BATCHES_OF_BYTES * bytes || this.#rows >= MOST_BATCHES_OF_ROWS * rows;
-    const takesAny = all || (isFull && this.#completeRows < rows && this.#completeBytes < bytes);
     const flushAt = this.nextFlushAt;
     if (flushAt === null) return null;
-    if (!isFull && !all && this.#completeRows < rows && flushAt > now) return null;
+    const fillsBatch = this.#completeRows >= rows || this.#completeBytes >= bytes;
+    if (!all && !isFull && !fillsBatch && flushAt > now) return null;
+    const takesAny = all || (isFull && !fillsBatch);
     const taken: HeldEvent[] = [];
     let takenRows = 0;
     let takenBytes = 0;
