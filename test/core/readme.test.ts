@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { configSchema } from '../../src/config-schema.js';
 import { environmentName, optionPaths } from '../../src/config.js';
 import { PrometheusMetrics } from '../../src/metrics.js';
@@ -41,18 +42,44 @@ describe.each(FILES)('%s', (file) => {
     expect(optionRows(file)).toEqual(optionPaths().map((path) => [path, environmentName(path), defaultOf(path)]));
   });
 
-  it('links and names only files that exist', () => {
+  it('names only files that exist', () => {
     const text = readFileSync(file, 'utf8');
-    const linked = [...text.matchAll(/\]\(([^)#]+)\)/g)].map((match) => match[1] as string);
     const named = [...text.matchAll(/`((?:src|sdk|bench|examples|config|migrations)\/[A-Za-z0-9./-]*)`/g)].map(
       (match) => match[1] as string,
     );
-    const missing = [...linked.filter((target) => !target.startsWith('http')), ...named].filter(
-      (target) => !existsSync(target),
-    );
-    expect(missing).toEqual([]);
+    expect(named.filter((target) => !existsSync(target))).toEqual([]);
   });
 });
+
+describe('every page', () => {
+  const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name));
+  const pages = [...FILES, 'CHANGELOG.md', 'bench/README.md', 'sdk/README.md', ...docs].filter((name) =>
+    name.endsWith('.md'),
+  );
+
+  it.each(pages)('%s leads only to files and headings that exist', (page) => {
+    const links = [...readFileSync(page, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] as string);
+    const wrong = links.filter((link) => {
+      if (/^https?:/.test(link)) return false;
+      const [path = '', anchor] = link.split('#');
+      const target = path === '' ? page : join(dirname(page), path);
+      return !existsSync(target) || (anchor !== undefined && !anchorsOf(target).includes(anchor));
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+/** What the headings of a page are called in links. */
+function anchorsOf(page: string): string[] {
+  const headings = readFileSync(page, 'utf8').match(/^#+ .*$/gm) ?? [];
+  return headings.map((heading) =>
+    heading
+      .replace(/^#+ /, '')
+      .toLowerCase()
+      .replace(/[^\p{Letter}\p{Number} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 describe('the Chinese readme', () => {
   it('has the headings of the English one', () => {

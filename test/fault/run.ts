@@ -1,5 +1,5 @@
 /**
- * `npm run test:faults -- [scenario …]`: each scenario on services of its own, closed from the files of the senders and
+ * `npm run test:faults -- [scenario …]`: each scenario on a broker and database of its own, closed from the files of the senders and
  * receivers, then compared with the API. Writes the tables of `docs/reliability.md`. Exit code 0 only when all held.
  */
 import { parseArgs } from 'node:util';
