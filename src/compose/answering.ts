@@ -5,7 +5,7 @@ import { RetiredQueues, type RetiredQueuesDeps } from '../core/leasing/retired-q
 import { readinessOf } from '../core/readiness.js';
 import { createHealthApp, createManagementApp } from '../http/management/app.js';
 import { callerOf } from '../http/management/authenticate.js';
-import { publishEventsRouter } from '../http/publish-events.js';
+import { publishEvents } from '../http/publish-events.js';
 import { claim } from '../http/sending/claim.js';
 import { createEventManager } from '../http/sending/event-manager.js';
 import { eventInfo } from '../http/sending/event-info.js';
@@ -97,13 +97,12 @@ export function answering(
       'claim.do': claim({ ...call, claims }),
     },
   });
-  const publishEvents = publishEventsRouter({ acceptor, callerOf, maxBodyBytes });
   const deliveries = new DeliveryDesk({ redelivery, replays, audit, clock, log });
   const app = createManagementApp({
     ...surroundings,
     readiness,
     deliveries,
-    publishEvents,
+    publishEvents: publishEvents({ acceptor, callerOf, maxBodyBytes }),
     clock,
     contextPath,
     trustedProxies,

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import express, { type Response, type Router } from 'express';
+import express, { type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import type { Acceptor } from '../core/accepting/accept.js';
 import { EventCenterError, invalidField, invalidFields, type FieldError } from '../core/errors.js';
@@ -48,12 +48,11 @@ export interface PublishEventsOptions {
 }
 
 /**
- * `POST /events`, to be mounted at `/api/v1` behind the check of the token and before any other parser of JSON: one event
+ * What answers `POST /events`, to stand behind the checks of token and role and before any other parser of JSON: one event
  * → 202 `{eventId, code}`; an array of up to 500 → 207 `{items}` in order, each accepted or refused on its own, those
  * under one key one after another. Errors go to the error middleware.
  */
-export function publishEventsRouter({ acceptor, callerOf, maxBodyBytes }: PublishEventsOptions): Router {
-  const router = express.Router();
+export function publishEvents({ acceptor, callerOf, maxBodyBytes }: PublishEventsOptions): RequestHandler[] {
   const limit = Math.max(MIN_CALL_BYTES, 2 * maxBodyBytes);
   const texts = new WeakMap<IncomingMessage, string>();
   // eslint-disable-next-line @typescript-eslint/max-params -- body-parser calls it with these four
@@ -65,8 +64,7 @@ export function publishEventsRouter({ acceptor, callerOf, maxBodyBytes }: Publis
   const publish = (caller: Caller, { submission, appId }: ReadEvent) =>
     acceptor.acceptTrusted({ actor: caller.actor.name, appId }, submission);
 
-  router.post(
-    '/events',
+  return [
     awaitBody(limit),
     express.json({ limit, type: ['application/json', 'application/*+json'], verify }),
     async (req, res) => {
@@ -104,8 +102,7 @@ export function publishEventsRouter({ acceptor, callerOf, maxBodyBytes }: Publis
       });
       res.status(207).json({ items });
     },
-  );
-  return router;
+  ];
 }
 
 type Item = Record<string, unknown>;

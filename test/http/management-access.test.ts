@@ -255,9 +255,12 @@ describe('a refusal', () => {
   });
 });
 
-it('hands published events to their own router, with who publishes', async () => {
+it('lets operators publish, however the path is written, and says who publishes', async () => {
   const res = await kit.api('post', '/events', { role: 'operator', body: { sourceId: 'USER', eventType: 'ADD' } });
-  expect([res.status, kit.published]).toEqual([202, [{ path: '/events', actor: 'token:operator' }]]);
-  await kit.api('post', '/events', { role: 'viewer', body: {} });
+  expect([res.status, kit.published]).toEqual([202, [{ path: '/api/v1/events', actor: 'token:operator' }]]);
+  for (const path of ['/events', '/events/', '/Events', '/EVENTS', '//events', '/%65vents']) {
+    const refused = await kit.api('post', path, { role: 'viewer', body: {} });
+    expect([path, [403, 404].includes(refused.status)]).toEqual([path, true]);
+  }
   expect(kit.published).toHaveLength(1);
 });

@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler } from 'express';
 import fc from 'fast-check';
 import request from 'supertest';
 import { EventCenterError } from '../../src/core/errors.js';
-import { publishEventsRouter } from '../../src/http/publish-events.js';
+import { publishEvents } from '../../src/http/publish-events.js';
 import { readEventTexts } from '../../src/http/user-object-text.js';
 import { AcceptingSetting, aNode, anEventType, VECTOR_TS } from '../support/accepting.js';
 
@@ -13,7 +13,7 @@ function newSetting(data: Parameters<typeof anEventType>[2] = {}, nodeCode: stri
   const setting = new AcceptingSetting({ nodes: [aNode('A')], eventTypes: [anEventType('USER', 'ADD', data)] });
   const app = express();
   const callerOf = () => ({ actor: { name: 'token:t', requestId: null }, nodeCode });
-  app.use('/api/v1', publishEventsRouter({ acceptor: setting.acceptor, callerOf, maxBodyBytes: MAX_PAYLOAD }));
+  app.post('/api/v1/events', ...publishEvents({ acceptor: setting.acceptor, callerOf, maxBodyBytes: MAX_PAYLOAD }));
   const answerError: ErrorRequestHandler = (error: unknown, _req, res, _next) => {
     if (error instanceof EventCenterError) {
       res.status(error.status).json({ code: error.code, errors: error.fields, ...error.extra });

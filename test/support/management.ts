@@ -1,4 +1,4 @@
-import express, { type Express } from 'express';
+import type { Express, RequestHandler } from 'express';
 import request from 'supertest';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { EventCenterError } from '../../src/core/errors.js';
@@ -84,11 +84,10 @@ export async function aManagementApp(): Promise<ManagementKit> {
   const deliveries = new FakeDeliveries();
   const metrics = new PrometheusMetrics(clock);
   const published: ManagementKit['published'] = [];
-  const publishEvents = express.Router();
-  publishEvents.post('/events', (req, res) => {
+  const publish: RequestHandler = (req, res) => {
     published.push({ path: req.path, actor: callerOf(res).actor.name });
     res.status(202).json({ eventId: 'e', code: 'OK' });
-  });
+  };
   metrics.observe({
     broker,
     snapshot: () => kit.registry.current(),
@@ -114,7 +113,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
     },
     broker,
     log: { ...quietLog, error: (event, fields) => void logged.push({ event, fields }) },
-    publishEvents,
+    publishEvents: [publish],
     contextPath: '/event',
     trustedProxies: [],
     readiness: () => readinessOf(surroundings),

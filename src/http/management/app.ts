@@ -1,4 +1,4 @@
-import express, { type Express, type Router } from 'express';
+import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../../core/ports.js';
 import { authenticate, permit } from './authenticate.js';
@@ -31,8 +31,7 @@ export function createManagementApp(deps: ManagementDeps): Express {
   app.use(API_PREFIX, authenticate(deps.access));
   mountRoutes(app, routes, deps);
   if (deps.publishEvents !== undefined) {
-    app.post(`${API_PREFIX}/events`, permit(PUBLISHING, deps.metrics));
-    mountPublishEvents(app, deps.publishEvents);
+    app.post(`${API_PREFIX}/events`, permit(PUBLISHING, deps.metrics), ...deps.publishEvents);
   }
   refuseOtherMethods(app, publishes ? [...routes, { method: 'post', path: '/events' }] : routes);
 
@@ -41,7 +40,7 @@ export function createManagementApp(deps: ManagementDeps): Express {
   return app;
 }
 
-/** `POST /events`; its router bounds what is sent to the caller's node. */
+/** `POST /events`; what answers it bounds what is sent to the caller's node. */
 const PUBLISHING = { role: 'operator', scope: 'node' } as const;
 
 /** What a process without the management API answers: health and metrics. */
@@ -53,14 +52,6 @@ export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
   app.use(notFound);
   app.use(problemHandler(deps.log));
   return app;
-}
-
-/** Everything but POST passes the router by, which would else answer OPTIONS for itself. */
-function mountPublishEvents(app: Express, publishEvents: Router): void {
-  app.use(API_PREFIX, (req, res, next) => {
-    if (req.method === 'POST') publishEvents(req, res, next);
-    else next();
-  });
 }
 
 /**

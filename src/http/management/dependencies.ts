@@ -1,4 +1,4 @@
-import type { Router } from 'express';
+import type { RequestHandler } from 'express';
 import type { Access } from '../../core/access/access.js';
 import type {
   AuditStore,
@@ -41,7 +41,7 @@ export interface ManagementDeps extends HealthDeps {
   clock: Clock;
   log: Log;
   /** `POST /events` with a token, answered behind the checks of the token, its role `operator` and its scope. */
-  publishEvents?: Router;
+  publishEvents?: RequestHandler[];
   /** Path before `/eventmanager/…`, for the document only. */
   contextPath: string;
 }
