@@ -117,11 +117,12 @@ export interface BatchBounds {
 }
 
 /**
- * With so many batches in hand events do not wait for their outcomes any more, unless a whole batch is complete. It is
- * enough for some thousand events a second that wait for `outcomeWaitMs`.
+ * With so many events in hand, in batches of rows, they do not wait for their outcomes any more, unless a whole batch is
+ * complete. It is enough for some thousand a second that wait for `outcomeWaitMs`.
  */
-const MOST_BATCHES_OF_ROWS = 16;
-const MOST_BATCHES_OF_BYTES = 2;
+const MOST_BATCHES_OF_EVENTS = 5;
+/** The same of their bytes. */
+const MOST_BATCHES_OF_BYTES = 8;
 
 /**
  * What the journal has in hand, by event. Events with all their outcomes leave after `flushMs`; others when they have
@@ -183,7 +184,7 @@ export class JournalHand {
   /** The next batch, or null when nothing has to leave yet; `all` takes what is there. */
   take(now: number, all: boolean): HeldEvent[] | null {
     const { rows, bytes, outcomeWaitMs } = this.#bounds;
-    const isFull = this.#bytes >= MOST_BATCHES_OF_BYTES * bytes || this.#rows >= MOST_BATCHES_OF_ROWS * rows;
+    const isFull = this.#bytes >= MOST_BATCHES_OF_BYTES * bytes || this.#held.size >= MOST_BATCHES_OF_EVENTS * rows;
     const flushAt = this.nextFlushAt;
     if (flushAt === null) return null;
     const fillsBatch = this.#completeRows >= rows || this.#completeBytes >= bytes;

@@ -1,9 +1,9 @@
 import type { FailureAnnouncer } from './announce-failures.js';
 import { hasCode } from '../errors.js';
-import { Intake } from './intake.js';
+import { BoundedIntake } from './bounded-intake.js';
 import { batchOf, HeldMessage, JournalHand, type HeldEvent } from './journal-hand.js';
 import type { EventMessage, Outcome } from '../model.js';
-import { misplacedIn } from './outcome-place.js';
+import { isMisplaced, MISPLACED } from './outcome-place.js';
 import { Periodic, sleep, type Sleep, type TaskResult } from '../periodic.js';
 import type { Broker, Clock, JournalStore, Log, Metrics, Received, RecordedEvent, Settlement } from '../ports.js';
 import { listRefused } from './refused-entries.js';
@@ -45,12 +45,12 @@ export interface JournalLag {
 }
 
 const MAX_FLIGHTS = 2;
-/** Events in hand wait for their outcomes; what is being written counts too. */
-const EVENTS_PREFETCH_BATCHES = 8;
-/** A message of outcomes holds many, so few are enough. */
-const OUTCOMES_PREFETCH = 200;
-/** Bytes in hand, in batches, beyond which consuming pauses. */
-const MOST_BATCHES_HELD = 4;
+/** More than are in hand when none waits any more, for what is being written counts too. */
+const EVENTS_PREFETCH_BATCHES = 6;
+/** A message holds the outcomes of some milliseconds, and waits for `outcomeWaitMs` where its events are with others. */
+const OUTCOMES_PREFETCH = 1_000;
+/** Bytes of messages in hand, in batches, beyond which the consumers of a queue pause. */
+const MOST_BATCHES_HELD = 16;
 /** Before an event goes back whose registry version is not known yet, so that it does not come again at once. */
 const UNKNOWN_VERSION_PAUSE_MS = 1_000;
 const DEPTH_INTERVAL_MS = 2_000;
@@ -65,13 +65,13 @@ export class Recorder {
   readonly #deps: RecorderDeps;
   readonly #steadyClock: Clock;
   readonly #hand: JournalHand;
-  readonly #intake: Intake<'store' | 'bytes' | 'stop'>;
+  readonly #events: BoundedIntake<'store' | 'stop'>;
+  readonly #outcomes: BoundedIntake<'store' | 'stop'>;
   readonly #outage: StoreOutage;
   readonly #depth: Periodic;
   readonly #stop = new AbortController();
   readonly #maxFlights: number;
   #flights = 0;
-  #heldBytes = 0;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
   #whenEmpty: (() => void)[] = [];
@@ -84,16 +84,19 @@ export class Recorder {
     this.#steadyClock = deps.steadyClock ?? clock;
     this.#hand = new JournalHand({ ...options, rows: options.batchRows, bytes: options.batchBytes });
     this.#maxFlights = options.maxFlights ?? MAX_FLIGHTS;
-    this.#intake = new Intake(log);
+    const mostBytes = MOST_BATCHES_HELD * options.batchBytes;
+    this.#events = new BoundedIntake(log, mostBytes);
+    this.#outcomes = new BoundedIntake(log, mostBytes);
     this.#outage = new StoreOutage({
       name: 'journal',
       probe: () => journalStore.probe(),
       onAway: () => {
-        this.#intake.pause('store');
+        this.#pauseAll('store');
         this.#giveBackAll();
       },
       onBack: () => {
-        this.#intake.resume('store');
+        this.#events.resume('store');
+        this.#outcomes.resume('store');
       },
       clock,
       log,
@@ -112,22 +115,24 @@ export class Recorder {
   async start(): Promise<void> {
     const { broker, options } = this.#deps;
     const prefetch = EVENTS_PREFETCH_BATCHES * options.batchRows;
-    this.#intake.add(await broker.consumeJournal({ prefetch }, (received) => this.#takeEvent(received)));
-    this.#intake.add(
-      await broker.consumeOutcomes({ prefetch: OUTCOMES_PREFETCH }, (received) => this.#takeOutcomes(received)),
-    );
+    const takeEvent = (received: Received<EventMessage>) =>
+      this.#events.take(received.bytes, () => this.#takeEvent(received));
+    const takeOutcomes = (received: Received<Outcome[]>) =>
+      this.#outcomes.take(received.bytes, () => this.#takeOutcomes(received));
+    this.#events.add(await broker.consumeJournal({ prefetch }, takeEvent));
+    this.#outcomes.add(await broker.consumeOutcomes({ prefetch: OUTCOMES_PREFETCH }, takeOutcomes));
     this.#depth.start();
   }
 
   /** Stops consuming and writes what is in hand; with the database away it goes back to its queues. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#intake.pause('stop');
+    this.#pauseAll('stop');
     await Promise.all([this.#depth.stop(), this.#outage.stop()]);
     this.#pump();
     if (!this.#hand.isEmpty) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#intake.stop();
+    await Promise.all([this.#events.stop(), this.#outcomes.stop()]);
   }
 
   lag(): JournalLag {
@@ -161,24 +166,45 @@ export class Recorder {
       await (this.#deps.sleep ?? sleep)(UNKNOWN_VERSION_PAUSE_MS, this.#stop.signal);
       return 'requeue';
     }
-    return this.#hold(received.bytes, (message, now) => {
+    return this.#hold((message, now) => {
       this.#hand.hold(recorded.event.eventId, now, (held) => {
         held.addEvent(message, recorded);
       });
     });
   }
 
-  #takeOutcomes(received: Received<Outcome[]>): Promise<Settlement> {
-    if (received.message.length === 0) return Promise.resolve('ack');
-    const misplaced = misplacedIn(received.message, this.#deps.registry.current());
-    if (misplaced !== null) return Promise.resolve({ dead: misplaced });
+  async #takeOutcomes({ message: outcomes }: Received<Outcome[]>): Promise<Settlement> {
+    if (outcomes.length === 0) return 'ack';
+    const snapshot = this.#deps.registry.current();
+    const misplaced = outcomes.filter((outcome) => isMisplaced(outcome, snapshot));
+    if (misplaced.length === outcomes.length) return { dead: MISPLACED };
+    if (misplaced.length > 0 && !(await this.#listMisplaced(misplaced))) return 'requeue';
+    return this.#holdOutcomes(misplaced.length === 0 ? outcomes : outcomes.filter((one) => !misplaced.includes(one)));
+  }
+
+  /** What stands beside them in the message is of other nodes too, and must not be lost with them. */
+  async #listMisplaced(outcomes: Outcome[]): Promise<boolean> {
+    const rejected = outcomes.map(({ outcomeId }) => ({
+      entry: { kind: 'outcome' as const, outcomeId },
+      reason: MISPLACED,
+    }));
+    try {
+      await listRefused(this.#deps, rejected, { events: [], outcomes });
+      return true;
+    } catch (error) {
+      this.#outage.begin(error);
+      return false;
+    }
+  }
+
+  #holdOutcomes(all: Outcome[]): Promise<Settlement> {
     const byEvent = new Map<string, Outcome[]>();
-    for (const outcome of received.message) {
+    for (const outcome of all) {
       const known = byEvent.get(outcome.eventId);
       if (known === undefined) byEvent.set(outcome.eventId, [outcome]);
       else known.push(outcome);
     }
-    return this.#hold(received.bytes, (message, now) => {
+    return this.#hold((message, now) => {
       for (const [eventId, outcomes] of byEvent) {
         this.#hand.hold(eventId, now, (held) => {
           held.addOutcomes(message, outcomes);
@@ -206,20 +232,17 @@ export class Recorder {
     return this.#stop.signal.aborted || this.#outage.since !== null;
   }
 
-  #hold(bytes: number, add: (message: HeldMessage, now: number) => void): Promise<Settlement> {
+  #hold(add: (message: HeldMessage, now: number) => void): Promise<Settlement> {
     if (this.#isShut()) return Promise.resolve('requeue');
-    const { batchBytes } = this.#deps.options;
     return new Promise((resolve) => {
-      this.#heldBytes += bytes;
-      if (this.#heldBytes > MOST_BATCHES_HELD * batchBytes) this.#intake.pause('bytes');
-      const message = new HeldMessage((settlement) => {
-        this.#heldBytes -= bytes;
-        if (this.#heldBytes <= (MOST_BATCHES_HELD * batchBytes) / 2) this.#intake.resume('bytes');
-        resolve(settlement);
-      });
-      add(message, this.#steadyClock.now());
+      add(new HeldMessage(resolve), this.#steadyClock.now());
       this.#pump();
     });
+  }
+
+  #pauseAll(reason: 'store' | 'stop'): void {
+    this.#events.pause(reason);
+    this.#outcomes.pause(reason);
   }
 
   /** Sends off what has to leave, as far as there are free flights, and comes back when the next has waited enough. */
@@ -236,6 +259,8 @@ export class Recorder {
   }
 
   #setTimer(): void {
+    // The end of a flight pumps.
+    if (this.#flights === this.#maxFlights) return;
     const flushAt = this.#hand.nextFlushAt;
     if (flushAt === null || (this.#timer !== null && this.#timerAt <= flushAt)) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -273,6 +298,8 @@ export class Recorder {
       // Paused first, so that what goes back does not come again at once.
       this.#outage.begin(error);
       giveBack(held);
+      // No outage begins any more, and each further batch could wait as long as this one.
+      if (this.#stop.signal.aborted) this.#giveBackAll();
     } finally {
       this.#flights -= 1;
       this.#pump();
