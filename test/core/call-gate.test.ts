@@ -37,6 +37,17 @@ describe('the gate of a node', () => {
     expect(await patient).toBe(true);
   });
 
+  it('lets nobody in whose time is over when a place becomes free', async () => {
+    const clock = new ManualClock();
+    const gate = new CallGate(clock, { concurrency: 1, ...unlimited });
+    expect(gate.enter(clock.now())).toBe(true);
+    const late = gate.enter(clock.now() + 10);
+    const patient = gate.enter(clock.now() + 1_000);
+    clock.time += 11;
+    gate.leave();
+    expect([await late, await patient, gate.inside, gate.waiting]).toEqual([false, true, 1, 0]);
+  });
+
   it('lets a burst of a second in and then keeps the rate', async () => {
     const gate = new CallGate(Date, { concurrency: 100, ratePerSecond: 10 });
     let entered = 0;

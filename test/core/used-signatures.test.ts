@@ -84,6 +84,20 @@ describe('a used signature', () => {
     await expect(one.once(CALL, work)).rejects.toMatchObject({ code: 'SIGNATURE_USED' });
   });
 
+  it.each(['done', 'free'])('is settled as %s when the store answers too late', async (how) => {
+    const { setting, aProcess } = newSetting();
+    const answer = setting.idempotency.hang();
+    const first = aProcess().once(CALL, how === 'done' ? work : unavailable);
+    const [ended] = await Promise.allSettled([first]);
+    expect(ended.status).toBe(how === 'done' ? 'fulfilled' : 'rejected');
+    answer();
+    await new Promise(setImmediate);
+    const [again] = await Promise.allSettled([aProcess().once(CALL, work)]);
+    expect(again).toMatchObject(
+      how === 'done' ? { status: 'rejected', reason: { code: 'SIGNATURE_USED' } } : { status: 'fulfilled' },
+    );
+  });
+
   it('is remembered until its timestamp is not good any more, and then forgotten', async () => {
     const { setting, aProcess } = newSetting();
     setting.idempotency.away = 'yes';

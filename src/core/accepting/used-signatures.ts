@@ -16,6 +16,8 @@ export interface UsedSignaturesDeps {
   };
 }
 
+type Begun = KeyState['state'];
+
 /** A call whose signature and timestamp were found right. */
 export interface GenuineCall {
   appId: string;
@@ -66,11 +68,12 @@ export class UsedSignatures {
     if (this.#underWay.has(id)) throw underWay();
     this.#underWay.add(id);
     try {
-      const begun = await this.#begin(key, call);
+      const beginning = this.#begin(key, call);
+      const begun = await this.#inTime(key, beginning);
       if (begun === 'done') this.#remember(call.ts, id);
       if (begun === 'done' || begun === 'other-body') throw used();
       if (begun === 'in-progress') throw underWay();
-      const value = await this.#work(key, work);
+      const value = await this.#work(key, begun === 'unknown' ? beginning : null, work);
       this.#remember(call.ts, id);
       return value;
     } finally {
@@ -78,15 +81,20 @@ export class UsedSignatures {
     }
   }
 
-  async #begin(key: IdempotencyKey, { ts }: GenuineCall): Promise<KeyState['state'] | 'unknown'> {
-    const { idempotency, clock, options, metrics, log } = this.#deps;
+  async #begin(key: IdempotencyKey, { ts }: GenuineCall): Promise<Begun> {
+    const { idempotency, clock, options } = this.#deps;
     const now = clock.now();
     // A millisecond more, because the timestamp is still good at the end.
     const ttlMs = ts + options.clockSkewMs - now + 1;
     const staleAfterMs = 2 * options.confirmTimeoutMs;
+    const entry = { eventId: NO_EVENT, bodyHash: NO_BODY, now, ttlMs, staleAfterMs };
+    return (await idempotency.begin(key, entry)).state;
+  }
+
+  async #inTime(key: IdempotencyKey, beginning: Promise<Begun>): Promise<Begun | 'unknown'> {
+    const { metrics, log } = this.#deps;
     try {
-      const entry = { eventId: NO_EVENT, bodyHash: NO_BODY, now, ttlMs, staleAfterMs };
-      return (await inTime(idempotency.begin(key, entry))).state;
+      return await inTime(beginning);
     } catch (error) {
       if (!hasCode(error, 'UNAVAILABLE')) throw error;
       metrics.incident('used-signature.not-checked');
@@ -95,15 +103,24 @@ export class UsedSignatures {
     }
   }
 
-  async #work<T>(key: IdempotencyKey, work: () => Promise<T>): Promise<T> {
+  /** `late` is a beginning that had no answer in time: what it writes is settled when it comes. */
+  async #work<T>(key: IdempotencyKey, late: Promise<Begun> | null, work: () => Promise<T>): Promise<T> {
+    const settle = (how: 'done' | 'free'): Promise<void> | undefined => {
+      if (late === null) return this.#settle(how, key);
+      void late.then(
+        (begun) => (begun === 'new' || begun === 'again' ? this.#settle(how, key) : undefined),
+        () => undefined,
+      );
+      return undefined;
+    };
     let value: T;
     try {
       value = await work();
     } catch (error) {
-      await this.#settle('free', key);
+      await settle('free');
       throw error;
     }
-    await this.#settle('done', key);
+    await settle('done');
     return value;
   }
 

@@ -85,13 +85,15 @@ export class CallGate {
   }
 
   #admit(): void {
-    let admitted = 0;
+    let passed = 0;
+    const now = this.#clock.now();
     for (const waiter of this.#waiters) {
-      if (!this.#takePlace()) break;
-      admitted += 1;
-      waiter.resolve(true);
+      const isLate = waiter.latestAt < now;
+      if (!isLate && !this.#takePlace()) break;
+      passed += 1;
+      waiter.resolve(!isLate);
     }
-    if (admitted > 0) this.#waiters = this.#waiters.slice(admitted);
+    if (passed > 0) this.#waiters = this.#waiters.slice(passed);
     if (this.#waiters.length > 0) this.#waitForRate();
   }
 

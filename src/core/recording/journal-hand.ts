@@ -136,7 +136,6 @@ export class JournalHand {
   readonly #held = new Map<string, HeldEvent>();
   readonly #away = new Set<HeldEvent>();
   readonly #awayIds = new Set<string>();
-  #rows = 0;
   #completeRows = 0;
   #completeBytes = 0;
   /** Since when something complete is held; null when nothing is. */
@@ -219,7 +218,7 @@ export class JournalHand {
   dropAll(): HeldEvent[] {
     const dropped = [...this.#held.values()];
     this.#held.clear();
-    this.#rows = this.#completeRows = this.#bytes = this.#completeBytes = 0;
+    this.#completeRows = this.#bytes = this.#completeBytes = 0;
     this.#completeSince = null;
     return dropped;
   }
@@ -232,7 +231,6 @@ export class JournalHand {
   }
 
   #count(held: HeldEvent, sign: 1 | -1): void {
-    this.#rows += sign * held.rows;
     this.#bytes += sign * held.bytes;
     if (!held.isComplete) return;
     this.#completeRows += sign * held.rows;
