@@ -5,6 +5,7 @@ import { Journal1763600002000 } from './1763600002000-journal.js';
 import { Lease1763600003000 } from './1763600003000-lease.js';
 import { TokenScope1763600006000 } from './1763600006000-token-scope.js';
 import { Lists1763600008000 } from './1763600008000-lists.js';
+import { ListsOfApps1763600009000 } from './1763600009000-lists-of-apps.js';
 
 /** All migrations in the order of their timestamps. Append only: one that was released never changes. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -14,4 +15,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Lease1763600003000,
   TokenScope1763600006000,
   Lists1763600008000,
+  ListsOfApps1763600009000,
 ];

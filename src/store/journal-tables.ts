@@ -18,8 +18,8 @@ export function journalEntities(columns: Columns): EntitySchema[] {
 
 /**
  * One row per event. `release_at` is set while a scheduled event waits for its time, so that what is due is one range.
- * Every filter has its index, in the order of the lists, and so have source and type, and tenant and type, together: a
- * page of what never occurs together would read all that has the one.
+ * Every filter has its index, in the order of the lists, and so have source and type, tenant and type, application and
+ * type, and application and source together: a page of what never occurs together would read all that has the one.
  */
 function eventTable(columns: Columns): TableShape {
   return {
@@ -48,6 +48,8 @@ function eventTable(columns: Columns): TableShape {
       { name: 'pub_event_app', columns: ['app_id', 'accepted_at', 'event_id'] },
       { name: 'pub_event_type', columns: ['sourceid', 'eventtype', 'accepted_at', 'event_id'] },
       { name: 'pub_event_tenant_type', columns: ['tenant_code', 'eventtype', 'accepted_at', 'event_id'] },
+      { name: 'pub_event_app_type', columns: ['app_id', 'eventtype', 'accepted_at', 'event_id'] },
+      { name: 'pub_event_app_source', columns: ['app_id', 'sourceid', 'accepted_at', 'event_id'] },
       { name: 'pub_event_state', columns: ['state', 'accepted_at', 'event_id'] },
       { name: 'pub_event_release', columns: ['release_at', 'event_id'] },
     ],

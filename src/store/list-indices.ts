@@ -13,11 +13,14 @@ type Given<Filter> = { [Name in keyof Filter]?: Filter[Name] | undefined };
 export function eventIndices(filter: Given<EventFilter>): string[] {
   const { sourceId, eventType, tenantCode, appId, state } = filter;
   const names: string[] = [];
+  const isOfApp = appId !== undefined;
   if (sourceId !== undefined && eventType !== undefined) names.push('pub_event_type');
-  else if (sourceId !== undefined) names.push('pub_event_source');
-  else if (eventType !== undefined && tenantCode === undefined) names.push('pub_event_eventtype');
+  else if (sourceId !== undefined && !isOfApp) names.push('pub_event_source');
+  else if (eventType !== undefined && tenantCode === undefined && !isOfApp) names.push('pub_event_eventtype');
   if (tenantCode !== undefined) names.push(eventType === undefined ? 'pub_event_tenant' : 'pub_event_tenant_type');
-  if (appId !== undefined) names.push('pub_event_app');
+  if (isOfApp && eventType !== undefined) names.push('pub_event_app_type');
+  if (isOfApp && sourceId !== undefined) names.push('pub_event_app_source');
+  if (isOfApp && eventType === undefined && sourceId === undefined) names.push('pub_event_app');
   if (state !== undefined) names.push('pub_event_state');
   return names.length === 0 ? ['pub_event_accepted'] : names;
 }
