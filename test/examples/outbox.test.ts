@@ -2,7 +2,6 @@ import { createConnection } from 'mysql2/promise';
 import { Flow } from '../support/flow.js';
 import { createOnServer } from '../support/mysql-server.js';
 import { runProgram } from '../support/run-program.js';
-import { until } from '../support/until.js';
 
 const MAIN = 'examples/outbox/main.mjs';
 
@@ -22,13 +21,10 @@ describe('the outbox example', () => {
     expectSaid(code, stdout);
     expect(stdout).toContain('Placing orders on SQLite');
     const committed = ['01', '02', '03', '05', '06', '07', '08', '09', '10'];
-    const listed = await until('the log has them, which may be a little later than the listeners', async () => {
-      const all = await flow.client.all('/events?sourceId=EXAMPLE-ORDERS');
-      return all.length >= 2 * committed.length && all.every(({ state }) => state === 'succeeded') && all;
-    });
-    const events = await Promise.all(listed.map(({ eventId }) => flow.event(eventId)));
+    const events = await flow.settledEvents('EXAMPLE-ORDERS', 2 * committed.length);
     const orders = events.map((event) => JSON.parse(event.userObject).order.split('-')[1]);
     expect(orders.sort()).toEqual(committed.flatMap((order) => [order, order]));
+    expect(events.map((event) => event.state)).toEqual(events.map(() => 'succeeded'));
     expect(await flow.client.all('/listeners')).toEqual([]);
   });
 

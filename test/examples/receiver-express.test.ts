@@ -33,8 +33,7 @@ describe('the Express example', () => {
       expect(stdout).toContain(line);
     }
     expect(stdout.match(/order 1, attempt \d: reserved/g)).toEqual(['order 1, attempt 1: reserved']);
-    const ids = (await flow.client.all('/events?sourceId=EXAMPLE-SHOP')).map((event) => event.eventId);
-    const events = await Promise.all(ids.map((id) => flow.event(id)));
+    const events = await flow.settledEvents('EXAMPLE-SHOP', 2);
     expect(events.map((event) => JSON.parse(event.userObject).order).sort()).toEqual([1, 2]);
     for (const { deliveries } of events) {
       expect(deliveries).toEqual([expect.objectContaining({ state: 'succeeded', attempts: 2 })]);

@@ -143,6 +143,15 @@ export class Flow {
     return this.client.send(sender, { ...codes, ...fields });
   }
 
+  /** The events of a source with their deliveries, once the log has at least `count` of them and all are settled. */
+  async settledEvents(sourceId: string, count: number): Promise<any[]> {
+    const listed = await until(`${count} events of ${sourceId} are settled`, async () => {
+      const all = await this.client.all(`/events?sourceId=${sourceId}`);
+      return all.length >= count && all.every(({ state }) => SETTLED.includes(state)) ? all : null;
+    });
+    return Promise.all(listed.map(({ eventId }) => this.event(eventId)));
+  }
+
   /** The event as the API shows it, null while it is not recorded. */
   async event(eventId: string): Promise<any> {
     const { status, body } = await this.client.call('GET', `/events/${eventId}`);
