@@ -13,6 +13,8 @@ import { queryRows } from '../surroundings.js';
 const NODES = 40;
 const TYPES = 100;
 const SOURCES = 10;
+/** No list: it counts the rows of a range. */
+const STATISTICS = '/stats';
 const MEDIAN_MS = 50;
 const WARM_UP_CALLS = 2;
 /** What a server for so many rows has, beside the default of 128 MB. */
@@ -116,23 +118,24 @@ function resultOf(
   { filled, options }: { filled: Filled; options: BenchOptions },
 ): ScenarioResult {
   const worstOf = (some: Timed[]): Timed => some.reduce((worst, one) => (one.medianMs > worst.medianMs ? one : worst));
-  const worst = worstOf(timed);
+  const lists = timed.filter(({ path }) => path !== STATISTICS);
+  const slowest = worstOf(lists).medianMs;
   const paths = [...new Set(timed.map(({ path }) => path))];
   const rows = Object.entries(filled.rows).map(([table, count]) => `${count} in \`${table}\``);
   return {
-    goals: [atMost(`slowest median of ${timed.length} calls`, worst.medianMs, { most: MEDIAN_MS, unit: 'ms' })],
+    goals: [atMost(`slowest median of ${lists.length} calls of lists`, slowest, { most: MEDIAN_MS, unit: 'ms' })],
     tables: [
       {
         title: `Calls over HTTP, each ${options.repeats} times`,
         columns: ['call', 'combinations', 'median of medians ms', 'slowest median ms', 'its p95 ms', 'the slowest'],
         rows: paths.map((path) => {
           const some = timed.filter((one) => one.path === path);
-          const slowest = worstOf(some);
+          const worst = worstOf(some);
           const middle = quantile(
             some.map(({ medianMs }) => medianMs).sort((a, b) => a - b),
             0.5,
           );
-          return [path, some.length, middle, slowest.medianMs, slowest.p95Ms, nameOf(slowest)];
+          return [path, some.length, middle, worst.medianMs, worst.p95Ms, nameOf(worst)];
         }),
       },
       {
