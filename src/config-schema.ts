@@ -33,21 +33,28 @@ function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
 }
 
 /** A list, or a text with its items between commas. */
-function listOf<Item extends z.ZodType>(item: Item, rule: string, length?: { min: number; max: number }) {
-  const { min = 0, max = Infinity } = length ?? {};
-  const list = z.array(item).refine((items) => items.length >= min && items.length <= max);
+function commaSeparated<Item extends z.ZodType>(list: z.ZodArray<Item>, rule: string) {
   const written = z.string().transform((text): unknown[] => text.split(',').map((part) => part.trim()));
   return z.union([list, written.pipe(list)], rule);
 }
 
 const DELAYS_RULE = 'expected 1 to 20 delays of 1 to 604800000 ms, separated by commas';
-const delaysMs = listOf(whole(1, 7 * DAY_MS), DELAYS_RULE, { min: 1, max: 20 });
+const delaysMs = commaSeparated(
+  z
+    .array(whole(1, 7 * DAY_MS))
+    .min(1)
+    .max(20),
+  DELAYS_RULE,
+);
 
 const NAMES_RULE = 'expected names without commas and spaces around them, separated by commas';
-const names = listOf(z.string(NAMES_RULE).regex(/^[^\s,](?:[^,]*[^\s,])?$/, NAMES_RULE), NAMES_RULE);
+const names = commaSeparated(z.array(z.string(NAMES_RULE).regex(/^[^\s,](?:[^,]*[^\s,])?$/, NAMES_RULE)), NAMES_RULE);
 
 const NETWORKS_RULE = 'expected networks such as 10.1.0.0/16, 10.2.3.4 or fd12::/48, separated by commas';
-const networks = listOf(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], NETWORKS_RULE), NETWORKS_RULE);
+const networks = commaSeparated(
+  z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], NETWORKS_RULE)),
+  NETWORKS_RULE,
+);
 
 /** What `masterKey` must look like. */
 export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make one with: openssl rand -hex 32';
@@ -55,7 +62,7 @@ export const MASTER_KEY_RULE = 'expected 64 hexadecimal digits (32 bytes); make 
 const MASTER_KEY = /^[0-9a-fA-F]{64}$/;
 
 const PREVIOUS_RULE = 'expected master keys of 64 hexadecimal digits each, separated by commas';
-const masterKeys = listOf(z.string(PREVIOUS_RULE).regex(MASTER_KEY, PREVIOUS_RULE), PREVIOUS_RULE);
+const masterKeys = commaSeparated(z.array(z.string(PREVIOUS_RULE).regex(MASTER_KEY, PREVIOUS_RULE)), PREVIOUS_RULE);
 
 /**
  * Every option with its rule and default. `config/default.yaml` explains each in a sentence; a test keeps the two

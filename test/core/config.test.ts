@@ -116,6 +116,11 @@ describe('reading the configuration', () => {
       '5,soon',
       'delivery.retryDelaysMs (EVENT_CENTER_RETRY_DELAYS_MS): expected 1 to 20 delays',
     ],
+    [
+      'EVENT_CENTER_RETRY_DELAYS_MS',
+      new Array(21).fill('5').join(),
+      'delivery.retryDelaysMs (EVENT_CENTER_RETRY_DELAYS_MS): expected 1 to 20 delays',
+    ],
     ['EVENT_CENTER_BROKER_URL', 'localhost', 'broker.url (EVENT_CENTER_BROKER_URL): expected embedded:, or amqp'],
     [
       'EVENT_CENTER_DATABASE_URL',
