@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import { inTime } from './core/in-time.js';
 import type { Broker, BrokerStatus, JournalReader } from './core/ports.js';
 import { nodeQueueDepths } from './core/recording/queue-depths.js';
 import type { RegistrySnapshot } from './core/registry/registry.js';
@@ -90,7 +91,7 @@ function collectRegistry(gauges: Gauges, sources: GaugeSources, now: number): vo
 async function collectOwnQueues(gauges: Gauges, sources: GaugeSources, known: Known): Promise<void> {
   gauges.queueDepth.reset();
   gauges.journalLagSeconds.remove();
-  const depths = await inTime(Promise.all(OWN_QUEUES.map((kind) => sources.broker.depth({ kind }))));
+  const depths = await orNull(Promise.all(OWN_QUEUES.map((kind) => sources.broker.depth({ kind }))));
   if (depths === null) return;
   for (const [index, queue] of OWN_QUEUES.entries()) {
     const depth = depths[index];
@@ -108,7 +109,7 @@ async function collectNodeQueues(gauges: Gauges, sources: GaugeSources): Promise
   gauges.nodeQueueDepth.reset();
   const snapshot = sources.snapshot();
   if (snapshot === null) return;
-  const depths = await inTime(nodeQueueDepths(sources.broker, snapshot));
+  const depths = await orNull(nodeQueueDepths(sources.broker, snapshot));
   for (const { nodeCode, kind, depth } of depths ?? []) {
     if (depth !== null) gauges.nodeQueueDepth.set({ node: nodeCode, kind }, depth);
   }
@@ -117,7 +118,7 @@ async function collectNodeQueues(gauges: Gauges, sources: GaugeSources): Promise
 async function collectUnsettled(gauges: Gauges, sources: GaugeSources, now: number): Promise<void> {
   gauges.nodeOldestSeconds.reset();
   gauges.nodeUnsettled.reset();
-  const unsettled = await inTime(sources.journal.oldestUnsettled());
+  const unsettled = await orNull(sources.journal.oldestUnsettled());
   if (unsettled === null) return;
   const oldest = new Map(unsettled.map((one) => [one.nodeCode, one]));
   const registered = sources.snapshot()?.data.nodes.map((node) => node.nodeCode) ?? [];
@@ -129,16 +130,6 @@ async function collectUnsettled(gauges: Gauges, sources: GaugeSources, now: numb
 }
 
 /** What `source` answers, or null when it fails or takes too long. */
-async function inTime<T>(source: Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), SOURCE_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([source, timeout]);
-  } catch {
-    return null;
-  } finally {
-    clearTimeout(timer);
-  }
+function orNull<T>(source: Promise<T>): Promise<T | null> {
+  return inTime(source, SOURCE_TIMEOUT_MS, () => new Error('no answer')).catch(() => null);
 }

@@ -1,21 +1,16 @@
 import { EventCenterError } from '../core/errors.js';
+import { inTime } from '../core/in-time.js';
 
 /**
  * Waits for `work`, at most `timeoutMs`. What `work` does after that is ignored, not stopped.
  * @throws UNAVAILABLE naming `what` when the time is over; else whatever `work` throws.
  */
-export async function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new EventCenterError('UNAVAILABLE', `${what} did not come to an end within ${timeoutMs} ms`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
+  return inTime(
+    work,
+    timeoutMs,
+    () => new EventCenterError('UNAVAILABLE', `${what} did not come to an end within ${timeoutMs} ms`),
+  );
 }
 
 /** Resolves after `ms`, or as soon as `signal` is aborted. */

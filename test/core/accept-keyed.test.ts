@@ -1,5 +1,5 @@
 import { uuidV5 } from '../../src/core/ids.js';
-import { STORE_WAIT_MS } from '../../src/core/accepting/keyed-publish.js';
+import { STORE_WAIT_MS } from '../../src/core/accepting/late-store.js';
 import type { Submission } from '../../src/core/accepting/submission.js';
 import { AcceptingSetting, aNode, anEventType } from '../support/accepting.js';
 

@@ -1,5 +1,6 @@
 import { hasCode, invalidField, EventCenterError } from '../errors.js';
-import type { IdempotencyKey, IdempotencyStore, KeyState, Log, Metrics } from '../ports.js';
+import type { IdempotencyKey, IdempotencyStore, Log, Metrics } from '../ports.js';
+import { settleLate, storeInTime, type Begun } from './late-store.js';
 
 export interface KeyedPublishDeps {
   idempotency: Pick<IdempotencyStore, 'begin' | 'done' | 'free'>;
@@ -22,9 +23,6 @@ export interface KeyedPublish {
   /** Publishes and waits for the confirm. `mayRepeat` when the event may have been published before. */
   publish(mayRepeat: boolean): Promise<void>;
 }
-
-/** How long a send waits for the store of the keys, before and after the publish, so that its caller does not give up. */
-export const STORE_WAIT_MS = 2_000;
 
 /**
  * Publishes an event under an idempotency key and never loses it (protocol page, section 2): the key is recorded as
@@ -55,8 +53,6 @@ export async function publishKeyed(deps: KeyedPublishDeps, request: KeyedPublish
   }
 }
 
-type Begun = KeyState['state'];
-
 async function begin({ idempotency, options }: KeyedPublishDeps, request: KeyedPublish): Promise<Begun> {
   const { key, eventId, bodyHash, now } = request;
   const { idempotencyTtlMs: ttlMs, confirmTimeoutMs } = options;
@@ -70,7 +66,7 @@ async function begunInTime(
   beginning: Promise<Begun>,
 ): Promise<Begun | 'unknown'> {
   try {
-    return await inTime(beginning);
+    return await storeInTime(beginning);
   } catch (error) {
     if (!hasCode(error, 'UNAVAILABLE')) throw error;
     log.warn('event.deduplication-lost', { eventId, error });
@@ -85,25 +81,8 @@ async function publishUnrecorded(
 ): Promise<void> {
   deps.metrics.deduplicationLost();
   const published = request.publish(true);
-  void settleLate(deps, request, { beginning, published });
+  void settleLate({ beginning, work: published }, (how) => settleKey(deps, how, request));
   await published;
-}
-
-/**
- * A key that was recorded too late for its send would stay pending although nobody works on it: a repeat would be told
- * to wait, and then be published once more. A key that belongs to another call by then is left alone.
- */
-async function settleLate(
-  deps: KeyedPublishDeps,
-  request: KeyedPublish,
-  { beginning, published }: { beginning: Promise<Begun>; published: Promise<void> },
-): Promise<void> {
-  const isPublished = await published.then(
-    () => true,
-    () => false,
-  );
-  const begun = await beginning.catch(() => null);
-  if (begun === 'new' || begun === 'again') await settleKey(deps, isPublished ? 'done' : 'free', request);
 }
 
 async function publishPending(deps: KeyedPublishDeps, request: KeyedPublish, mayRepeat: boolean): Promise<void> {
@@ -123,24 +102,9 @@ async function publishPending(deps: KeyedPublishDeps, request: KeyedPublish, may
  */
 async function settleKey(deps: KeyedPublishDeps, settle: 'done' | 'free', request: KeyedPublish): Promise<void> {
   try {
-    await inTime(deps.idempotency[settle](request.key));
+    await storeInTime(deps.idempotency[settle](request.key));
   } catch (error) {
     deps.metrics.incident(`idempotency.${settle}.failed`);
     deps.log.warn(`idempotency.${settle}.failed`, { eventId: request.eventId, error });
-  }
-}
-
-/** What `answer` gives; it goes on when it is late. @throws UNAVAILABLE after `STORE_WAIT_MS`. */
-export async function inTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new EventCenterError('UNAVAILABLE', `the database did not answer within ${String(STORE_WAIT_MS)} ms`));
-    }, STORE_WAIT_MS);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,6 +1,6 @@
 import { EventCenterError, hasCode } from '../errors.js';
-import type { Clock, IdempotencyKey, IdempotencyStore, KeyState, Log, Metrics } from '../ports.js';
-import { inTime } from './keyed-publish.js';
+import type { Clock, IdempotencyKey, IdempotencyStore, Log, Metrics } from '../ports.js';
+import { settleLate, storeInTime, type Begun } from './late-store.js';
 
 export interface UsedSignaturesDeps {
   /** Shared by all processes. */
@@ -15,8 +15,6 @@ export interface UsedSignaturesDeps {
     confirmTimeoutMs: number;
   };
 }
-
-type Begun = KeyState['state'];
 
 /** A call whose signature and timestamp were found right. */
 export interface GenuineCall {
@@ -73,7 +71,7 @@ export class UsedSignatures {
       if (begun === 'done') this.#remember(call.ts, id);
       if (begun === 'done' || begun === 'other-body') throw used();
       if (begun === 'in-progress') throw underWay();
-      const value = await this.#work(key, begun === 'unknown' ? beginning : null, work);
+      const value = await (begun === 'unknown' ? this.#workUnmarked(key, beginning, work) : this.#work(key, work));
       this.#remember(call.ts, id);
       return value;
     } finally {
@@ -94,7 +92,7 @@ export class UsedSignatures {
   async #inTime(key: IdempotencyKey, beginning: Promise<Begun>): Promise<Begun | 'unknown'> {
     const { metrics, log } = this.#deps;
     try {
-      return await inTime(beginning);
+      return await storeInTime(beginning);
     } catch (error) {
       if (!hasCode(error, 'UNAVAILABLE')) throw error;
       metrics.incident('used-signature.not-checked');
@@ -103,32 +101,29 @@ export class UsedSignatures {
     }
   }
 
-  /** `late` is a beginning that had no answer in time: what it writes is settled when it comes. */
-  async #work<T>(key: IdempotencyKey, late: Promise<Begun> | null, work: () => Promise<T>): Promise<T> {
-    const settle = (how: 'done' | 'free'): Promise<void> | undefined => {
-      if (late === null) return this.#settle(how, key);
-      void late.then(
-        (begun) => (begun === 'new' || begun === 'again' ? this.#settle(how, key) : undefined),
-        () => undefined,
-      );
-      return undefined;
-    };
+  async #work<T>(key: IdempotencyKey, work: () => Promise<T>): Promise<T> {
     let value: T;
     try {
       value = await work();
     } catch (error) {
-      await settle('free');
+      await this.#settle('free', key);
       throw error;
     }
-    await settle('done');
+    await this.#settle('done', key);
     return value;
+  }
+
+  #workUnmarked<T>(key: IdempotencyKey, beginning: Promise<Begun>, work: () => Promise<T>): Promise<T> {
+    const working = work();
+    void settleLate({ beginning, work: working }, (how) => this.#settle(how, key));
+    return working;
   }
 
   /** Failing to settle must not fail what was done: a signature that stays under way is stale after a while. */
   async #settle(settle: 'done' | 'free', key: IdempotencyKey): Promise<void> {
     const { idempotency, metrics, log } = this.#deps;
     try {
-      await inTime(idempotency[settle](key));
+      await storeInTime(idempotency[settle](key));
     } catch (error) {
       metrics.incident('used-signature.not-settled');
       log.warn('used-signature.not-settled', { appId: key.appId, settle, error });
