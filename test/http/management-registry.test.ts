@@ -142,8 +142,11 @@ describe('/nodes', () => {
   it.each([
     ['limit=0', 'expected at least 1, found 0'],
     ['limit=501', 'expected at most 500, found 501'],
-    ['limit=many', 'expected number, found NaN'],
-    ['limit=1.5', 'expected whole number, found 1.5'],
+    ['limit=many', 'expected a whole number'],
+    ['limit=1.5', 'expected a whole number'],
+    ['limit=0x10', 'expected a whole number'],
+    ['limit=1e2', 'expected a whole number'],
+    ['limit=', 'expected a whole number'],
   ])('refuses the page ?%s', async (query, message) => {
     const { status, body } = await kit.api('get', `/nodes?${query}`);
     expect([status, body.errors]).toEqual([422, [{ path: 'limit', message }]]);

@@ -42,6 +42,15 @@ export const givenTime = z
   })
   .meta({ description: 'RFC 3339, or ms since the epoch' });
 
+/** A whole number in a query, in decimal digits: `0x10`, `1e2` and an empty text are none. */
+export function givenWhole(range: { min: number; max: number }) {
+  return z.preprocess((given, context) => {
+    if (typeof given === 'string' && /^-?\d+$/.test(given)) return Number(given);
+    context.addIssue('expected a whole number');
+    return z.NEVER;
+  }, z.int().min(range.min).max(range.max));
+}
+
 /** `true` or `false` in a query. */
 export const givenFlag = z.enum(['true', 'false']).transform((given) => given === 'true');
 

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
 import type { Page, PageRequest } from '../../core/ports.js';
-import { given } from './fields.js';
+import { given, givenWhole } from './fields.js';
 
 const DEFAULT_LIMIT = 50;
-const MAX_LIMIT = 500;
+const LIMIT = { min: 1, max: 500 };
 
 /** The query of every list. */
 export const pageFields = {
-  limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(DEFAULT_LIMIT),
+  limit: givenWhole(LIMIT).default(DEFAULT_LIMIT),
   cursor: z.string().min(1).max(1_000).optional().meta({ description: '`nextCursor` of the page before' }),
 };
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { invalidField } from '../../core/errors.js';
 import type { NodeBacklog } from '../../core/access/journal-reach.js';
 import type { RouteRules } from './dependencies.js';
-import { givenTime, isoTime, isoTimeOrNull, time } from './fields.js';
+import { givenTime, givenWhole, isoTime, isoTimeOrNull, time } from './fields.js';
 import { defineRoute, type Route } from './route.js';
 
 const HOUR_MS = 3_600_000;
@@ -47,7 +47,7 @@ export function statsRoutes({ clock }: RouteRules): Route[] {
       query: z.strictObject({
         from: givenTime.optional(),
         to: givenTime.optional(),
-        intervalMs: z.coerce.number().int().min(INTERVAL_MS.min).max(INTERVAL_MS.max).default(DEFAULT_INTERVAL_MS),
+        intervalMs: givenWhole(INTERVAL_MS).default(DEFAULT_INTERVAL_MS),
       }),
       status: 200,
       answer: stats,
