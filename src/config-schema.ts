@@ -42,8 +42,8 @@ const DELAYS_RULE = 'expected 1 to 20 delays of 1 to 604800000 ms, separated by 
 const delaysMs = commaSeparated(
   z
     .array(whole(1, 7 * DAY_MS))
-    .min(1)
-    .max(20),
+    .min(1, DELAYS_RULE)
+    .max(20, DELAYS_RULE),
   DELAYS_RULE,
 );
 
@@ -96,7 +96,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   access: z
     .strictObject({
-      /** Too many tokens that are not good lock their address for a while. */
+      /** Too many tokens that are not known lock their address for a while. */
       lockout: z
         .strictObject({
           failures: whole(0, 1_000_000).default(20),

@@ -136,6 +136,11 @@ describe('reading the configuration', () => {
     expect(error.message).toContain(message);
   });
 
+  it('refuses a file with an empty list of delays by the same rule', () => {
+    const error = refusal({ EVENT_CENTER_CONFIG: fileWith('delivery:\n  retryDelaysMs: []\n') });
+    expect(error.message).toContain('delivery.retryDelaysMs (EVENT_CENTER_RETRY_DELAYS_MS): expected 1 to 20 delays');
+  });
+
   it('leaves the variables of the SDK to the applications in the same shell', () => {
     const ofTheSdk = { EVENT_CENTER_URL: 'http://127.0.0.1:8080', EVENT_CENTER_APP_ID: 'A', EVENT_CENTER_APP_KEY: 'k' };
     expect(loadConfig(ofTheSdk)).toEqual(loadConfig({}));
