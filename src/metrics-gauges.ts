@@ -15,7 +15,7 @@ export interface GaugeSources {
   journal: Pick<JournalReader, 'oldestUnsettled'>;
   isDatabaseUp: () => boolean;
   openCircuitBreakers: () => number;
-  /** Addresses from which too many tokens that are not good came. */
+  /** Addresses from which too many unknown tokens came. */
   lockedAddresses: () => number;
   /** Whether this process writes the journal; only then its lag is known. */
   recordsJournal: boolean;

@@ -107,6 +107,20 @@ describe('a call without a token', () => {
     expect(new Set(refusals)).toEqual(new Set(['missing']));
   });
 
+  it('does not lock it either with a token that has ended', async () => {
+    const { access, clock, tokens, refusals } = anAccess(null, OPTIONS);
+    const actor = { name: 'x', requestId: null };
+    const expired = (await access.create(actor, newToken({ name: 'a', expiresAt: clock.now() + 1 }))).secret;
+    const revoked = (await access.create(actor, newToken({ name: 'b' }))).secret;
+    clock.time += 1;
+    await access.revoke(actor, tokens.rows[1]!.token.id);
+    for (let i = 0; i < 5; i += 1) {
+      for (const token of [expired, revoked])
+        await expect(access.authenticate(knock(token))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    }
+    expect(new Set(refusals)).toEqual(new Set(['expired', 'revoked']));
+  });
+
   it('locks it when it presents what cannot be one', async () => {
     const { access } = anAccess(null, OPTIONS);
     for (let i = 0; i < 3; i += 1) await access.authenticate(knock(null)).catch(() => undefined);

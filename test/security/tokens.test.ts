@@ -316,7 +316,7 @@ describe('a token of one node', () => {
   });
 });
 
-describe('an address from which too many tokens come that are not good', () => {
+describe('an address from which too many tokens come that are not known', () => {
   let flow: Flow;
   let good: CentreClient;
   const LOCKOUT = { EVENT_CENTER_ACCESS_LOCKOUT_FAILURES: '5', EVENT_CENTER_ACCESS_LOCKOUT_DURATION_MS: '600000' };

@@ -101,7 +101,7 @@ export class Access {
 
   /**
    * Who knocks. The store is asked at most once a second per token; while it is away, a token that was good within the
-   * last ten minutes stays good. Too many tokens that are not good lock their address; only tokens that were good from
+   * last ten minutes stays good. Too many tokens that nobody was given lock their address; only tokens that were good from
    * there a short while ago are looked at then.
    * @throws UNAUTHENTICATED without a token and for an unknown, expired or revoked one, or one whose node is gone;
    *   RATE_LIMITED while the address is locked; UNAVAILABLE when only the store could tell.
@@ -120,7 +120,8 @@ export class Access {
       lockout.succeeded(address, key);
       return verdict;
     }
-    if (lockout.failed(address)) await this.#noteLocked(address);
+    // Who holds a token that has ended guesses nothing, and those behind the same proxy need not pay for it.
+    if (verdict === 'unknown' && lockout.failed(address)) await this.#noteLocked(address);
     throw this.#refused(verdict, refused(REFUSALS[verdict]));
   }
 
@@ -291,7 +292,7 @@ function lockedOut(remainingMs: number): EventCenterError {
   const retryAfterSeconds = Math.ceil(remainingMs / 1_000);
   return new EventCenterError(
     'RATE_LIMITED',
-    `too many calls with tokens that are not good came from this address; wait ${String(retryAfterSeconds)} s`,
+    `too many calls with tokens that are not known came from this address; wait ${String(retryAfterSeconds)} s`,
     { retryAfterSeconds },
   );
 }

@@ -24,7 +24,7 @@ const MOST_KEPT = 10_000;
 const TRUSTED_MS = 10 * 60_000;
 
 /**
- * Which addresses have presented too many tokens that are not good. Kept per process and bounded; an address is what the
+ * Which addresses have presented too many tokens that are not known. Kept per process and bounded; an address is what the
  * caller takes for one. A success does not take failures back, or the holder of one token could guess on for ever.
  */
 export class Lockout {
@@ -43,7 +43,7 @@ export class Lockout {
     return Math.max(0, (this.#addresses.get(address)?.lockedUntil ?? 0) - this.#clock.now());
   }
 
-  /** Notes a token that was not good; true when that locks the address. */
+  /** Notes a token that is not known; true when that locks the address. */
   failed(address: string): boolean {
     const { failures: most, windowMs, durationMs } = this.#options;
     if (most === 0) return false;
