@@ -1,7 +1,7 @@
 /** Draws lines as SVG, by Vega-Lite without a browser. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { parse, View } from 'vega';
+import { parse, View, type Runtime } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 
 export interface Plot {
@@ -41,7 +41,12 @@ export async function drawPlot(plot: Plot, path: string): Promise<void> {
       color: { field: 'line', type: 'nominal', sort: null, legend: { title: null, labelLimit: 300 } },
     },
   };
-  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
+  await writeSvg(parse(compile(spec).spec), path);
+}
+
+/** Writes what Vega draws to `path`. */
+export async function writeSvg(runtime: Runtime, path: string): Promise<void> {
+  const view = new View(runtime, { renderer: 'none' });
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${await view.toSVG()}\n`);
   view.finalize();

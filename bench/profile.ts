@@ -1,34 +1,14 @@
 /**
- * `tsx bench/profile.ts FOLDER`: where the processor time of a run with `--profile FOLDER` went, as Markdown: self time
- * by package or folder of src/, and by function. Waiting is left out.
+ * `tsx bench/profile.ts FOLDER [FILE.svg TITLE]`: where the processor time of a run with `--profile FOLDER` went, as Markdown:
+ * self time by package or folder of src/, and by function; and as a flame graph in FILE.svg. Waiting is left out.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-interface CallFrame {
-  functionName: string;
-  url: string;
-  lineNumber: number;
-}
-
-/** What V8 writes: a sample names the node that ran, and its delta is the time since the sample before. */
-interface CpuProfile {
-  nodes: { id: number; callFrame: CallFrame }[];
-  samples: number[];
-  timeDeltas: number[];
-}
+import { callTreeOf, moduleOf, type Call, type CallFrame, type CpuProfile } from './cpu-profile.js';
+import { drawFlameGraph } from './flame.js';
 
 const MOST_ROWS = 25;
 const MICROSECONDS_PER_MS = 1_000;
-
-function moduleOf({ functionName, url }: CallFrame): string {
-  const ofPackage = [...url.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g)].at(-1)?.[1];
-  if (ofPackage !== undefined) return ofPackage;
-  const ofSource = /dist\/(src\/[^/]+(?:\/[^/]+)?)\//.exec(url)?.[1];
-  if (ofSource !== undefined) return ofSource;
-  if (url.startsWith('node:')) return url.split('/')[0] ?? url;
-  return url === '' ? functionName : url;
-}
 
 function functionOf(frame: CallFrame): string {
   const file = frame.url.split('/').slice(-2).join('/');
@@ -36,15 +16,13 @@ function functionOf(frame: CallFrame): string {
 }
 
 /** Self times in milliseconds by what `nameOf` says of a frame, the longest first. */
-function selfTimes(profile: CpuProfile, nameOf: (frame: CallFrame) => string): [string, number][] {
-  const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]));
+function selfTimes(tree: Call, nameOf: (frame: CallFrame) => string): [string, number][] {
   const times = new Map<string, number>();
-  profile.samples.forEach((id, index) => {
-    const frame = frames.get(id);
-    if (frame === undefined || frame.functionName === '(idle)') return;
-    const name = nameOf(frame);
-    times.set(name, (times.get(name) ?? 0) + (profile.timeDeltas[index] ?? 0) / MICROSECONDS_PER_MS);
-  });
+  const add = ({ frame, self, callees }: Call): void => {
+    times.set(nameOf(frame), (times.get(nameOf(frame)) ?? 0) + self / MICROSECONDS_PER_MS);
+    callees.forEach(add);
+  };
+  add(tree);
   return [...times].sort(([, a], [, b]) => b - a);
 }
 
@@ -56,11 +34,17 @@ function print(title: string, times: [string, number][]): void {
   }
 }
 
-const [folder] = process.argv.slice(2);
+const [folder, drawing, title = ''] = process.argv.slice(2);
 if (folder === undefined) throw new Error('expected the folder of a run with --profile');
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
-  const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile;
+const files = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
+if (drawing !== undefined && files.length !== 1)
+  throw new Error(
+    `expected one profile to draw, found ${files.length} in ${folder}; run with --rounds 1 --kinds centre`,
+  );
+for (const file of files) {
+  const tree = callTreeOf(JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile);
   console.log(`\n${file}`);
-  print('module', selfTimes(profile, moduleOf));
-  print('function', selfTimes(profile, functionOf));
+  print('module', selfTimes(tree, moduleOf));
+  print('function', selfTimes(tree, functionOf));
+  if (drawing !== undefined) await drawFlameGraph(tree, title, drawing);
 }
