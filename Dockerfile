@@ -7,6 +7,7 @@ COPY tsconfig.json tsconfig.build.json ormconfig.ts ./
 COPY sdk sdk
 COPY migrations migrations
 COPY src src
+COPY scripts/prepare.mjs scripts/build.mjs scripts/
 RUN npm run build && npm prune --omit=dev --no-audit --no-fund
 
 FROM node:20-bookworm-slim

@@ -12,7 +12,6 @@ import {
   rmSync,
   statSync,
   closeSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -33,8 +32,8 @@ const SOURCES = [
   'sdk/tsdown.config.ts',
   'sdk/package.json',
 ];
-/** Written after a build with the time at which it began, so that a change during the build is not overlooked. */
-const BUILD_STAMP = join(ROOT, 'dist', '.built');
+/** Written by `npm run build` with the time at which it began, so that a change during the build is not overlooked. */
+export const BUILD_STAMP = join(ROOT, 'dist', '.built');
 const LOCK = join(ROOT, '.prepare.lock');
 const LOCK_POLL_MS = 500;
 
@@ -106,7 +105,8 @@ async function install() {
   }
 }
 
-function npm(args) {
+/** Runs npm, the one that runs us where one does; see `run`. */
+export function npm(args) {
   const cli = process.env.npm_execpath;
   if (cli !== undefined && /npm-cli\.c?js$/.test(cli)) return run(process.execPath, [cli, ...args]);
   return run('npm', args, { shell: process.platform === 'win32' });
@@ -120,9 +120,7 @@ function needsBuild() {
 
 async function build() {
   say('building');
-  const startedAt = Date.now();
   await npm(['run', '--silent', 'build']);
-  writeFileSync(BUILD_STAMP, String(startedAt));
 }
 
 /** When a file, or anything in a folder, was last changed, in milliseconds since the epoch; 0 when it is not there. */
