@@ -42,6 +42,10 @@ const server = createServer(async (request, response) => {
     return answer(response, 500, { success: 'false', message: error.message });
   }
 });
+server.on('error', (error) => {
+  console.error(`cannot listen at port ${values.port}: ${error.code === 'EADDRINUSE' ? 'it is taken' : error.message}`);
+  process.exitCode = 1;
+});
 server.listen(Number(values.port), '127.0.0.1', () =>
   console.log(`listening at http://127.0.0.1:${server.address().port}`),
 );

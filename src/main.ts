@@ -13,7 +13,8 @@ const USAGE = `event-center <command> [--config FILE]
   rotate-master-key  encrypt every secret in the database under the current master key, then end
   check-config       read the configuration, print it without its secrets, then end
 
-Every option: config/default.yaml. Environment variables override the file named by --config or EVENT_CENTER_CONFIG.
+Types from the registry are written by the program of the same name that comes with the SDK, in an application that has it
+installed. Every option: config/default.yaml. Environment variables override the file named by --config or EVENT_CENTER_CONFIG.
 `;
 
 const COMMANDS = ['serve', 'migrate', 'rotate-master-key', 'check-config'];

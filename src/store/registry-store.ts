@@ -125,7 +125,8 @@ export function expectSameKey(secrets: SecretBox, keyCheck: string): void {
       'CONFIG_INVALID',
       'this database was set up with another master key (EVENT_CENTER_MASTER_KEY): start with that one, ' +
         'or with that one as EVENT_CENTER_MASTER_KEY_PREVIOUS beside the one that replaces it. ' +
-        'Where the variable is not set, the key is the file master.key in the data folder: put the former file back. ' +
+        'Where the variable is not set, the key is the file master.key in the data folder: put the former file back, ' +
+        'or set the variable if a key of your own has replaced it. ' +
         `(${error.message})`,
     );
   }
