@@ -135,7 +135,7 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
 }
 
 function parseConfigFile(file: string): unknown {
-  if (!existsSync(file)) throw invalidConfig([{ path: CONFIG_FILE_VARIABLE, message: `there is no file ${file}` }]);
+  if (!existsSync(file)) throw invalidConfig([{ path: file, message: `there is no such file (--config or ${CONFIG_FILE_VARIABLE})` }]);
   const lineCounter = new LineCounter();
   try {
     // A pretty error would repeat the line that it is about, with the secret that may stand there.

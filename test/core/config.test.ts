@@ -174,7 +174,7 @@ describe('reading the configuration', () => {
   });
 
   it('refuses a file that is not there', () => {
-    expect(refusal({}, join(folder, 'none.yaml')).message).toContain('there is no file');
+    expect(refusal({}, join(folder, 'none.yaml')).message).toContain('none.yaml: there is no such file');
   });
 
   it('asks for a master key as soon as a server is involved', () => {
