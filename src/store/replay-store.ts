@@ -31,6 +31,7 @@ const COLUMNS = [
 ] satisfies (keyof ReplayRow)[];
 
 const NOT_OVER = "state IN ('pending', 'running')";
+const FREE = `${NOT_OVER} AND (lease_until IS NULL OR lease_until <= ?)`;
 const HELD = "id = ? AND lease_owner = ? AND state = 'running'";
 const MOST_ERROR_CHARACTERS = 1_000;
 
@@ -78,12 +79,11 @@ export class SqlReplayStore implements ReplayStore {
   }
 
   async take(owner: string, now: number, until: number): Promise<{ replay: Replay; progress: ReplayProgress } | null> {
-    const free = `${NOT_OVER} AND (lease_until IS NULL OR lease_until <= ?)`;
-    const oldest = `SELECT id FROM pub_replay WHERE ${free} ORDER BY created_at, id LIMIT 1`;
+    const next = `SELECT id FROM pub_replay WHERE ${FREE} ORDER BY COALESCE(lease_until, created_at), id LIMIT 1`;
     for (;;) {
-      const [found] = await this.#database.run((manager) => rowsOf<{ id: Buffer }>(manager, oldest, [now]));
+      const [found] = await this.#database.run((manager) => rowsOf<{ id: Buffer }>(manager, next, [now]));
       if (found === undefined) return null;
-      const take = `SET state = 'running', lease_owner = ?, lease_until = ? WHERE id = ? AND ${free}`;
+      const take = `SET state = 'running', lease_owner = ?, lease_until = ? WHERE id = ? AND ${FREE}`;
       // Another worker may have been faster; then there may be a further one.
       if ((await this.#update(take, [owner, until, found.id, now])) === 0) continue;
       const row = await this.#row(uuidFromBytes(found.id));
@@ -91,11 +91,19 @@ export class SqlReplayStore implements ReplayStore {
     }
   }
 
+  async isAnyFree(now: number): Promise<boolean> {
+    const sql = `SELECT id FROM pub_replay WHERE ${FREE} LIMIT 1`;
+    return (await this.#database.run((manager) => rowsOf(manager, sql, [now]))).length > 0;
+  }
+
   async advance(lease: ReplayLease, progress: ReplayProgress): Promise<boolean> {
     const { phase, cursor, matched, done, failed } = progress;
     const set = `SET phase = ?, page_cursor = ?, matched = ?, done = ?, failed = ?, lease_until = ? WHERE ${HELD}`;
-    const values = [phase, cursor, matched, done, failed, lease.until, uuidToBytes(lease.id), lease.owner];
-    return (await this.#update(set, values)) > 0;
+    const ids = [uuidToBytes(lease.id), lease.owner];
+    if ((await this.#update(set, [phase, cursor, matched, done, failed, lease.until, ...ids])) > 0) return true;
+    const count = "SET done = ?, failed = ? WHERE id = ? AND lease_owner = ? AND state = 'cancelled'";
+    await this.#update(count, [done, failed, ...ids]);
+    return false;
   }
 
   async finish(lease: ReplayLease, end: { state: 'done' | 'failed'; error: string | null; at: number }): Promise<void> {

@@ -269,9 +269,25 @@ describeEachDatabase('replays', (create) => {
     const cancelled = await desk.cancelReplay(ACTOR, id);
     expect(cancelled).toMatchObject({ state: 'cancelled', matched: 12 });
     await until('the runner noticed', () => log.lines.some((line) => line.event === 'replay.lost'), 1_000);
-    expect(queues.sent.length).toBeLessThan(7);
+    expect(queues.sent.length).toBeLessThan(6);
+    expect(await desk.findReplay(id)).toMatchObject({ state: 'cancelled', done: queues.sent.length });
     expect(await desk.cancelReplay(ACTOR, id)).toEqual(await desk.findReplay(id));
     await expect(desk.cancelReplay(ACTOR, uuidV7())).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('has its turn although slow ones take all places, which go on where they were', async () => {
+    for (let i = 0; i < 10; i += 1) await seed(`e${i}`, [[listenerA, { state: 'failed' }]], { acceptedAt: 1_000 + i });
+    const slow: Replay[] = [];
+    for (let i = 0; i < 4; i += 1) slow.push(await begin({ listenerId: listenerA.id }, { ratePerSecond: 1 }));
+    newRunner().start();
+    await until('all places are taken', () => queues.sent.length >= 4);
+    const { id } = await begin({ listenerId: listenerA.id });
+    aheadMs += 6_000;
+    expect(await until('the fifth is over', () => isOver(id))).toMatchObject({ state: 'done', done: 10 });
+    const counts = async () => Promise.all(slow.map(async (one) => (await desk.findReplay(one.id))?.done ?? 0));
+    const before = await counts();
+    await until('all four went on', async () => (await counts()).every((done, index) => done > (before[index] ?? 0)));
+    for (const one of slow) await desk.cancelReplay(ACTOR, one.id);
   });
 
   it('waits for a broker that is away and then goes on', async () => {

@@ -98,9 +98,14 @@ export interface ReplayStore {
   find(id: string): Promise<Replay | null>;
   /** Ends a replay that is not over yet; changes nothing otherwise. Returns it as it is then. */
   cancel(id: string, at: number): Promise<Replay | null>;
-  /** Takes the oldest replay that is not over and that nobody holds at `now`; it is `running` then. */
+  /** Takes the replay that has waited for longest of those that are not over and that nobody holds at `now`; it is `running` then. */
   take(owner: string, now: number, until: number): Promise<{ replay: Replay; progress: ReplayProgress } | null>;
-  /** Keeps the progress and the lease; false when the replay was cancelled or taken over, so that its runner must end. */
+  /** Whether there is one to take. */
+  isAnyFree(now: number): Promise<boolean>;
+  /**
+   * Keeps the progress and the lease; false when the replay was cancelled or taken over, so that its runner must end. What
+   * was published while it was cancelled is counted.
+   */
   advance(lease: ReplayLease, progress: ReplayProgress): Promise<boolean>;
   finish(lease: ReplayLease, end: { state: 'done' | 'failed'; error: string | null; at: number }): Promise<void>;
   /**

@@ -24,7 +24,11 @@ const LEASE_MS = 30_000;
 const RETRY_MS = 5_000;
 /** While waiting, the runner looks this often whether the replay was cancelled. */
 const HEARTBEAT_MS = 400;
+/** After a wait of this length too, before it publishes more. */
+const LOOK_AFTER_MS = 50;
 const AT_A_TIME = 4;
+/** How long a replay may go on while others wait for their turn. */
+const TURN_MS = 5_000;
 const PAGE = 200;
 /** Events between two looks at the replay: what a crash can repeat at most. */
 const STEP = 20;
@@ -32,7 +36,7 @@ const STEP = 20;
 /**
  * Runs replays: counts first what the filter matches, then publishes it, step by step. Each step keeps its progress, so
  * a replay goes on after a crash, in this worker or another one, and repeats at most one step. A cancelled replay ends
- * with the step under way. An outage of broker or database makes it wait, not fail.
+ * with the step under way. While others wait, each has its turn. An outage of broker or database makes it wait, not fail.
  */
 export class ReplayRunner {
   readonly #deps: ReplayRunnerDeps;
@@ -40,6 +44,7 @@ export class ReplayRunner {
   readonly #owner = uuidV7();
   readonly #loop: Periodic;
   readonly #running = new Map<string, Promise<void>>();
+  #othersWait = false;
 
   constructor(deps: ReplayRunnerDeps) {
     this.#deps = deps;
@@ -73,6 +78,7 @@ export class ReplayRunner {
       const run = this.#run(replay, progress, signal).finally(() => this.#running.delete(replay.id));
       this.#running.set(replay.id, run);
     }
+    this.#othersWait = this.#running.size >= AT_A_TIME && (await store.isAnyFree(clock.now()));
     return 'idle';
   }
 
@@ -84,7 +90,9 @@ export class ReplayRunner {
   /** Never rejects. */
   async #run(replay: Replay, progress: ReplayProgress, signal: AbortSignal): Promise<void> {
     const { store, log, clock } = this.#deps;
-    const run = new ReplayRun(replay, progress, { ...this.#deps, sleep: this.#sleep, owner: this.#owner, signal });
+    const isTurnOver = turnOf(clock, () => this.#othersWait);
+    const own = { sleep: this.#sleep, owner: this.#owner, mustEnd: () => signal.aborted || isTurnOver(), signal };
+    const run = new ReplayRun(replay, progress, { ...this.#deps, ...own });
     try {
       const ended = await run.run();
       if (ended !== 'done') {
@@ -119,7 +127,15 @@ export class ReplayRunner {
 interface ReplayRunDeps extends ReplayRunnerDeps {
   sleep: Sleep;
   owner: string;
+  /** Whether to give the replay back, as soon as a step is kept. */
+  mustEnd: () => boolean;
   signal: AbortSignal;
+}
+
+/** Whether a turn that begins now is over. */
+function turnOf(clock: Clock, othersWait: () => boolean): () => boolean {
+  const begunAt = clock.now();
+  return () => othersWait() && clock.now() - begunAt >= TURN_MS;
 }
 
 /** One replay in the hands of this worker. */
@@ -140,9 +156,9 @@ class ReplayRun {
     return { id: this.replay.id, owner: this.#deps.owner, until: this.#deps.clock.now() + forMs };
   }
 
-  /** `lost`: it was cancelled or taken over; `given-back`: this worker stops. */
+  /** `lost`: it was cancelled or taken over; `given-back`: this worker stops, or it is the turn of another. */
   async run(): Promise<'done' | 'lost' | 'given-back'> {
-    const { store, registry, signal } = this.#deps;
+    const { store, registry, mustEnd } = this.#deps;
     const filter = boundedFilter(this.replay);
     for (;;) {
       const { phase, cursor } = this.progress;
@@ -155,7 +171,7 @@ class ReplayRun {
         const counts = phase === 'counting' ? await countUnits(scope, events) : await publishUnits(scope, events);
         if (!(await this.#keep(phase, { counts, cursor: events.at(-1)?.cursor ?? cursor }))) return 'lost';
         if (phase === 'publishing' && !(await this.#pace(counts.done, begunAt))) return 'lost';
-        if (signal.aborted) return this.#giveBack();
+        if (mustEnd()) return this.#giveBack();
       }
       if (page.length > 0) continue;
       if (phase === 'publishing' || this.replay.dryRun) return 'done';
@@ -189,20 +205,21 @@ class ReplayRun {
 
   /** Waits until the rate allows more than what was published since; false when the replay is lost meanwhile. */
   async #pace(published: number, begunAt: number): Promise<boolean> {
-    const { clock, store, signal } = this.#deps;
+    const { clock, store, mustEnd, signal } = this.#deps;
     const { ratePerSecond } = this.replay;
     if (ratePerSecond === null) return true;
     this.#nextAt = Math.max(this.#nextAt, begunAt) + (published * 1000) / ratePerSecond;
     for (;;) {
       const waitMs = this.#nextAt - clock.now();
-      if (waitMs <= 0 || signal.aborted) return true;
+      if (waitMs <= 0 || mustEnd()) return true;
       await this.#deps.sleep(Math.min(waitMs, HEARTBEAT_MS), signal);
-      if (waitMs > HEARTBEAT_MS && !(await store.advance(this.lease(LEASE_MS), this.progress))) return false;
+      if (waitMs >= LOOK_AFTER_MS && !(await store.advance(this.lease(LEASE_MS), this.progress))) return false;
     }
   }
 
   async #giveBack(): Promise<'given-back'> {
-    await this.#deps.store.advance(this.lease(0), this.progress);
+    const waitMs = Math.max(0, this.#nextAt - this.#deps.clock.now());
+    await this.#deps.store.advance(this.lease(waitMs), this.progress);
     return 'given-back';
   }
 }

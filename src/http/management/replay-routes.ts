@@ -32,8 +32,8 @@ const newReplay = z
     filter,
     dryRun: z.boolean().default(false).meta({ description: 'only counts what would be published' }),
     ratePerSecond: z
-      .number()
-      .positive()
+      .int()
+      .min(1)
       .max(MAX_RATE)
       .nullable()
       .default(null)
@@ -49,7 +49,7 @@ const replay = z
       .partial()
       .meta({ id: 'ReplayFilter' }),
     dryRun: z.boolean(),
-    ratePerSecond: z.number().nullable(),
+    ratePerSecond: z.int().nullable(),
     state: z.enum(['pending', 'running', 'done', 'cancelled', 'failed']),
     matched: z.int(),
     done: z.int(),
