@@ -98,10 +98,15 @@ export function invalidField(path: string, rule: string): EventCenterError {
   return invalidFields([{ path, message: rule }]);
 }
 
-/** An `INVALID_PARAM` that names all `fields`. */
+/** An answer names no more fields than this: nobody reads on, and somebody may have written a million. */
+export const MOST_FIELDS = 50;
+
+/** An `INVALID_PARAM` that names all `fields`, or the first `MOST_FIELDS` of them and that there are more. */
 export function invalidFields(fields: FieldError[]): EventCenterError {
-  const message = fields.map((field) => `${field.path}: ${field.message}`).join('; ');
-  return new EventCenterError('INVALID_PARAM', message, { fields });
+  const named = fields.slice(0, MOST_FIELDS);
+  const problems = named.map((field) => `${field.path}: ${field.message}`);
+  if (fields.length > named.length) problems.push('and more');
+  return new EventCenterError('INVALID_PARAM', problems.join('; '), { fields: named });
 }
 
 /** Whether `error` is an EventCenterError with `code`. */

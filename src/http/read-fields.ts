@@ -1,6 +1,9 @@
 import type { z } from 'zod';
-import type { FieldError } from '../core/errors.js';
+import { MOST_FIELDS, type FieldError } from '../core/errors.js';
 import { ruleOfIssue } from '../core/registry/schema-issue.js';
+
+/** Of the name of a field that nobody knows, so much is repeated. */
+const MOST_NAME_CHARACTERS = 200;
 
 interface Reading {
   /** Gets what is wrong. */
@@ -47,22 +50,32 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What `schema` makes of `value`, or null after what is wrong was added to `fields`, named as the caller wrote it. */
+/**
+ * What `schema` makes of `value`, or null after what is wrong was added to `fields`, named as the caller wrote it; not much
+ * more than an answer names.
+ */
 export function readFields<T extends z.ZodType>(schema: T, value: unknown, reading: Reading): z.output<T> | null {
   const parsed = schema.safeParse(value, { error: ruleOfIssue });
   if (parsed.success) return parsed.data;
-  for (const issue of parsed.error.issues) reading.fields.push(...fieldsOf(issue, reading));
+  for (const issue of parsed.error.issues) {
+    if (reading.fields.length > MOST_FIELDS) break;
+    reading.fields.push(...fieldsOf(issue, reading));
+  }
   return null;
 }
 
 function fieldsOf(issue: z.core.$ZodIssue, { root, fixedFields }: Reading): FieldError[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      path: [...path, key].join('.'),
+    return issue.keys.slice(0, MOST_FIELDS + 1).map((key) => ({
+      path: [...path, shortened(key)].join('.'),
       message:
         (path.length === 0 && Object.hasOwn(fixedFields, key) ? fixedFields[key] : null) ?? 'there is no such field',
     }));
   }
   return [{ path: path.length === 0 ? root : path.join('.'), message: issue.message }];
+}
+
+function shortened(name: string): string {
+  return name.length <= MOST_NAME_CHARACTERS ? name : `${name.slice(0, MOST_NAME_CHARACTERS)}…`;
 }

@@ -96,6 +96,16 @@ describe('POST /api/v1/events', () => {
     expect((await publish({ ...EVENT, ...over })).body.errors).toEqual([{ path, message }]);
   });
 
+  it('names a bounded number of fields, however many and long they are', async () => {
+    const { publish } = newSetting();
+    const many = Object.fromEntries(Array.from({ length: 300_000 }, (_, index) => [`f${index}`, 0]));
+    const { status, body, text } = await publish({ ...many, ['x'.repeat(100_000)]: 0 });
+    expect([status, body.code, body.errors.length]).toEqual([422, 'INVALID_PARAM', 50]);
+    const long = await publish({ ...EVENT, ['x'.repeat(100_000)]: 0 });
+    expect(long.body.errors).toEqual([{ path: `${'x'.repeat(200)}…`, message: 'there is no such field' }]);
+    expect(Math.max(text.length, long.text.length)).toBeLessThan(10_000);
+  });
+
   it('refuses what the signed route refuses, with the status of the management API', async () => {
     const { setting, publish } = newSetting({ schema: { type: 'object' } });
     expect((await publish({ ...EVENT, eventType: 'NONE' })).body.code).toBe('UNKNOWN_EVENT_TYPE');
