@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from './config.js';
+import { EventCenterError } from './core/errors.js';
 
 const FILE_NAME = 'master.key';
 
@@ -17,10 +18,11 @@ export interface MasterKeys {
  * The master keys: the configured ones, else those kept in the data folder, a line each and the current one first. The
  * file is made at the first start. The configuration has already refused to do without a key unless broker and database
  * are the embedded ones.
+ * @throws CONFIG_INVALID when there can be no such folder.
  */
 export function masterKeysOf(config: Pick<Config, 'dataDir' | 'masterKey' | 'masterKeyPrevious'>): MasterKeys {
   if (config.masterKey !== null) return { current: config.masterKey, previous: config.masterKeyPrevious };
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataDir);
   try {
     writeFileSync(keyFile(config), newKey(), { flag: 'wx', mode: 0o600, flush: true });
   } catch (error) {
@@ -28,6 +30,15 @@ export function masterKeysOf(config: Pick<Config, 'dataDir' | 'masterKey' | 'mas
   }
   const [current = '', ...previous] = readFileSync(keyFile(config), 'utf8').trim().split(/\s+/);
   return { current, previous };
+}
+
+function makeFolder(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const message = `dataDir (EVENT_CENTER_DATA_DIR): expected a folder, or a place where one can be made: ${(error as Error).message}`;
+    throw new EventCenterError('CONFIG_INVALID', message, { cause: error });
+  }
 }
 
 /**
