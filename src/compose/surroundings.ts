@@ -60,7 +60,7 @@ export async function openSurroundings(config: Config, parts: Parts) {
   const registryStore = new SqlRegistryStore({ database, secrets, clock });
   const keeper = new SnapshotFile({ dataDir: config.dataDir, secrets, log });
   const poll = { pollMs: REGISTRY_POLL_MS, waitMs: REGISTRY_WAIT_MS };
-  const registry = new RegistryMirror({ store: registryStore, keeper, schemas, clock, log, ...poll });
+  const registry = new RegistryMirror({ store: registryStore, keeper, schemas, clock, log, metrics, ...poll });
   await parts.add('registry', registry, (part) => part.stop()).start();
   broker.onVersionAnnounced((version) => {
     registry.hint(version);

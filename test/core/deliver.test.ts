@@ -43,6 +43,7 @@ function setUp(
       if (registry.snapshot.version >= version) return registry.snapshot;
       throw new EventCenterError('UNAVAILABLE', 'not known yet');
     },
+    forVersion: (version: number): Promise<RegistrySnapshot> => registry.atLeast(version),
     refreshed: async (): Promise<RegistrySnapshot> => registry.snapshot,
   };
   const stuck: boolean[] = [];
@@ -426,6 +427,13 @@ describe('the registry', () => {
     registry.atLeast = async () => (registry.snapshot = aSnapshot({ version: 5, listeners: [aListener('new')] }));
     expect(await deliver(fresh({ registryVersion: 5 }))).toBe('ack');
     expect(caller.calls.map(({ listenerId }) => listenerId)).toEqual(['new']);
+  });
+
+  it('is taken as the store has it when the store does not know the version of the event', async () => {
+    const { deliver, registry, caller } = setUp();
+    registry.forVersion = () => Promise.resolve(registry.snapshot);
+    expect(await deliver(fresh({ registryVersion: Number.MAX_SAFE_INTEGER }))).toBe('ack');
+    expect(caller.calls.map(({ listenerId }) => listenerId)).toEqual(['L1', 'L2', 'L3']);
   });
 
   it('is taken as it is when each listener’s turn comes', async () => {

@@ -276,6 +276,17 @@ describe('the recorder', () => {
     await until('it is recorded too', () => queues.journal.acked.length === 2);
   });
 
+  it('records events of a version that the store does not know, however many, and those behind them', async () => {
+    registry.forVersion = () => registry.refreshed();
+    await start({ flushMs: 1 });
+    for (let i = 0; i < 100; i += 1) queues.journal.put(messageOf(freshEvent({ registryVersion: 2 ** 53 - 1 })));
+    const last = freshEvent();
+    queues.journal.put(messageOf(last));
+    await until('all are recorded', () => queues.journal.acked.length === 101);
+    expect(store.committed.flatMap(({ events }) => events).every((one) => one.owed.length === 1)).toBe(true);
+    expect(store.events).toContain(last.eventId);
+  });
+
   it('pauses when it holds too many bytes, and goes on', async () => {
     let release: () => void = () => undefined;
     store.beforeCommit = () =>

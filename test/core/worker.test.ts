@@ -31,6 +31,7 @@ function setUp(parts: Partial<RegistryData> = A_AND_B, options: Partial<WorkerOp
     registry: {
       current: () => snapshot,
       atLeast: () => Promise.reject(new EventCenterError('UNAVAILABLE', 'no')),
+      forVersion: () => Promise.reject(new EventCenterError('UNAVAILABLE', 'no')),
       refreshed: () => Promise.resolve(snapshot),
     },
     claims: new FakeClaims(),

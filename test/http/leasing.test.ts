@@ -34,6 +34,7 @@ beforeEach(async () => {
   const registry = {
     current: () => setting.snapshot,
     atLeast: () => Promise.resolve(setting.snapshot),
+    forVersion: () => Promise.resolve(setting.snapshot),
     refreshed: () => Promise.resolve(setting.snapshot),
   };
   const { clock, desk, recorder: log } = setting;

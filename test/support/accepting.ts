@@ -70,6 +70,10 @@ export class SwitchableRegistry implements RegistryView {
     return this.#current.atLeast(version);
   }
 
+  forVersion(version: number): Promise<RegistrySnapshot> {
+    return this.#current.forVersion(version);
+  }
+
   refreshed(): Promise<RegistrySnapshot> {
     this.refreshes += 1;
     this.#current = this.#refreshed;

@@ -124,6 +124,7 @@ export class LeaseSetting {
       registry: {
         current: () => this.snapshot,
         atLeast: () => Promise.resolve(this.snapshot),
+        forVersion: () => Promise.resolve(this.snapshot),
         refreshed: () => Promise.resolve(this.snapshot),
       },
       parked: this.parked,

@@ -66,7 +66,7 @@ export class MemoryRegistryStore implements RegistryStore {
         current = new RegistrySnapshot(structuredClone(this.data), schemas);
       return current;
     };
-    return { current: () => current, refreshed, atLeast: refreshed };
+    return { current: () => current, refreshed, atLeast: refreshed, forVersion: refreshed };
   }
 
   #expectHere(): void {

@@ -197,6 +197,11 @@ export class EditableRegistry implements RegistryView {
     return fixedRegistry(this.current()).atLeast(version);
   }
 
+  /** The store does not answer. */
+  forVersion(version: number): Promise<RegistrySnapshot> {
+    return this.atLeast(version);
+  }
+
   refreshed(): Promise<RegistrySnapshot> {
     return Promise.resolve(this.current());
   }

@@ -86,6 +86,11 @@ export class HostRegistry implements RegistryView {
     return this.#snapshot;
   }
 
+  /** Waits for the version: the centre answers out of its memory, so that a version it does not know may still come. */
+  forVersion(version: number): Promise<RegistrySnapshot> {
+    return this.atLeast(version);
+  }
+
   async refreshed(): Promise<RegistrySnapshot> {
     await this.#refresh().catch(() => undefined);
     return this.#snapshot;

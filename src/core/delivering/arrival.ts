@@ -50,7 +50,7 @@ export class Arrivals {
     for (;;) {
       try {
         const current = registry.current();
-        return current.version >= event.registryVersion ? current : await registry.atLeast(event.registryVersion);
+        return current.version >= event.registryVersion ? current : await registry.forVersion(event.registryVersion);
       } catch (error) {
         if (signal.aborted || clock.now() >= until) throw error;
       }

@@ -101,7 +101,7 @@ export class LeaseSettler {
     const position = message.chain ?? firstPosition(of.nodeCode);
     const receivedAt = clock.now();
     const giveUpAt = receivedAt + SETTLE_WITHIN_MS;
-    const snapshot = await registry.atLeast(event.registryVersion);
+    const snapshot = await registry.forVersion(event.registryVersion);
     if (!(await this.#runs.enter(giveUpAt))) return null;
     try {
       const run = new ChainRun(

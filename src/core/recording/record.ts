@@ -221,7 +221,7 @@ export class Recorder {
     if (scheduled) return { event, owed: [], scheduled };
     const current = registry.current();
     const isKnown = current.version >= event.registryVersion;
-    const snapshot = isKnown ? current : await registry.atLeast(event.registryVersion);
+    const snapshot = isKnown ? current : await registry.forVersion(event.registryVersion);
     const owed = snapshot
       .owed(event)
       .map(({ listenerId, nodeCode, operIndex }) => ({ listenerId, nodeCode, operIndex }));

@@ -1,6 +1,6 @@
 import { EventCenterError, hasCode } from '../errors.js';
 import type { RegistryData } from '../model.js';
-import type { Clock, Log, RegistryStore, SchemaCompiler } from '../ports.js';
+import type { Clock, Log, Metrics, RegistryStore, SchemaCompiler } from '../ports.js';
 import { RegistrySnapshot, type RegistryView } from './registry.js';
 import { unreadableSecrets, type UnreadablePlace } from './unreadable-secret.js';
 
@@ -16,11 +16,15 @@ export interface RegistryMirrorDeps {
   schemas: SchemaCompiler;
   clock: Clock;
   log: Log;
+  metrics: Pick<Metrics, 'incident'>;
   /** How often the store is asked for its version. */
   pollMs: number;
   /** How long `atLeast` waits for a version to appear. */
   waitMs: number;
 }
+
+/** The log tells this often that events are of versions that the store does not know. */
+const TELL_UNKNOWN_MS = 60_000;
 
 type SnapshotListener = (snapshot: RegistrySnapshot) => void;
 
@@ -39,6 +43,7 @@ export class RegistryMirror implements RegistryView {
   #storeProblem: { isAway: boolean; message: string } | null = null;
   #checkedAt: number | null = null;
   #unreadable: UnreadablePlace[] = [];
+  #toldUnknownAt = -Infinity;
 
   constructor(deps: RegistryMirrorDeps) {
     this.#deps = deps;
@@ -114,6 +119,22 @@ export class RegistryMirror implements RegistryView {
     }
   }
 
+  /**
+   * Whoever stamps an event has read its version from the store, where it was committed by then. So a store that is
+   * asked after the event came, and does not know the version, has lost it, or nobody ever had it: it will not come.
+   */
+  async forVersion(version: number): Promise<RegistrySnapshot> {
+    if (this.#snapshot !== null && this.#snapshot.version >= version) return this.#snapshot;
+    const answered = await this.#check().then(
+      () => true,
+      () => false,
+    );
+    if (!answered) return this.atLeast(version);
+    const newest = this.current();
+    if (newest.version < version) this.#noteUnknown(version, newest.version);
+    return newest;
+  }
+
   async refreshed(): Promise<RegistrySnapshot> {
     await this.#check().catch(() => undefined);
     return this.current();
@@ -169,6 +190,14 @@ export class RegistryMirror implements RegistryView {
       else this.#deps.log.error('registry.not-loaded', { error });
     }
     this.#storeProblem = { isAway, message: error instanceof Error ? error.message : String(error) };
+  }
+
+  #noteUnknown(version: number, newestVersion: number): void {
+    const { clock, log, metrics } = this.#deps;
+    metrics.incident('registry.version-unknown');
+    if (clock.now() - this.#toldUnknownAt < TELL_UNKNOWN_MS) return;
+    this.#toldUnknownAt = clock.now();
+    log.warn('registry.version-unknown', { version, newestVersion });
   }
 
   #adopt(data: RegistryData): void {

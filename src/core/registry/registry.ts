@@ -132,18 +132,25 @@ export interface RegistryView {
   current(): RegistrySnapshot;
   /** A snapshot whose version is at least `version`, reloading if needed. @throws UNAVAILABLE when it cannot be had. */
   atLeast(version: number): Promise<RegistrySnapshot>;
+  /**
+   * The snapshot that decides who is owed an event of `version`: one that is not older, or the store's newest when the
+   * store does not know that version either. @throws UNAVAILABLE while the store cannot be asked.
+   */
+  forVersion(version: number): Promise<RegistrySnapshot>;
   /** The newest snapshot: asks the store once, and falls back to the current one while the store is away. */
   refreshed(): Promise<RegistrySnapshot>;
 }
 
-/** A view that never changes. */
+/** A view that never changes; the store cannot be asked. */
 export function fixedRegistry(snapshot: RegistrySnapshot): RegistryView {
+  const atLeast = (version: number): Promise<RegistrySnapshot> =>
+    version <= snapshot.version
+      ? Promise.resolve(snapshot)
+      : Promise.reject(new EventCenterError('UNAVAILABLE', `registry version ${version} is not known yet`));
   return {
     current: () => snapshot,
-    atLeast: (version) =>
-      version <= snapshot.version
-        ? Promise.resolve(snapshot)
-        : Promise.reject(new EventCenterError('UNAVAILABLE', `registry version ${version} is not known yet`)),
+    atLeast,
+    forVersion: atLeast,
     refreshed: () => Promise.resolve(snapshot),
   };
 }
