@@ -27,18 +27,29 @@ export const MAX_META_BYTES = 32 * 1024;
 
 const EMPTY = Buffer.alloc(0);
 
+/** The end of the year 9999: what is later has no RFC 3339. */
+export const LATEST_TIME = 253_402_300_799_999;
+/** What a column of whole numbers holds. */
+const LARGEST_WHOLE = 2 ** 31 - 1;
+/** Far beyond what is ever counted, with room for what is counted on in an outcome, and from that in the store. */
+export const LARGEST_COUNT = 1_000_000_000;
+const LARGEST_COUNT_OF_OUTCOME = 2 * LARGEST_COUNT;
+
 const text = z.string();
-const time = z.int();
-const count = z.int().min(0);
+const time = z.int().min(0).max(LATEST_TIME);
+const whole = z.int().min(-LARGEST_WHOLE).max(LARGEST_WHOLE);
+const bytes = z.int().min(0);
+const count = bytes.max(LARGEST_COUNT);
+const countOfOutcome = bytes.max(LARGEST_COUNT_OF_OUTCOME);
 
 const chainSchema = z.object({
   node: text.min(1),
-  gen: z.int().min(1),
+  gen: count.min(1),
   seq: count,
   targets: z.array(text).optional(),
   settled: z.array(text),
   listener: text.optional(),
-  attempt: z.int().min(1),
+  attempt: count.min(1),
   before: z.record(text, count).optional(),
   due: time.optional(),
 });
@@ -54,14 +65,14 @@ const eventMetaSchema = z.object({
   trace: text.optional(),
   at: time,
   due: time.optional(),
-  ver: z.int(),
+  ver: z.int().min(0),
   /** Tells an absent userObject from an empty one. */
   nobody: z.literal(true).optional(),
   claim: z.literal(true).optional(),
   chain: chainSchema.optional(),
 });
 
-const envelopeSchema = z.object({ v: z.literal(LAYOUT_VERSION), metaBytes: count.optional() });
+const envelopeSchema = z.object({ v: z.literal(LAYOUT_VERSION), metaBytes: bytes.optional() });
 
 const REASONS = [
   'listener-disabled',
@@ -80,16 +91,16 @@ const outcomesSchema = z.array(
     eventId: text.min(1),
     listenerId: text.min(1),
     nodeCode: text.min(1),
-    operIndex: z.int(),
-    generation: z.int().min(1),
-    sequence: count,
-    attempt: count,
+    operIndex: whole,
+    generation: countOfOutcome.min(1),
+    sequence: countOfOutcome,
+    attempt: countOfOutcome,
     called: z.boolean(),
     state: z.enum(DELIVERY_STATES),
     reason: z.enum(REASONS).nullable(),
     startedAt: time,
-    durationMs: z.number().min(0),
-    status: z.int().nullable(),
+    durationMs: z.number().min(0).max(LARGEST_WHOLE),
+    status: whole.nullable(),
     error: text.nullable(),
     response: text.nullable(),
     nextAttemptAt: time.nullable(),

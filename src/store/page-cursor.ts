@@ -10,7 +10,7 @@ export interface PagePosition {
 /** The cursor of a place, to be given back with the next request. */
 function cursorOf({ time, ids }: PagePosition): string {
   const head = Buffer.alloc(8);
-  head.writeBigUInt64BE(BigInt(time));
+  head.writeBigInt64BE(BigInt(Math.min(time, Number.MAX_SAFE_INTEGER)));
   return Buffer.concat([head, ...ids]).toString('base64url');
 }
 
@@ -21,7 +21,7 @@ function cursorOf({ time, ids }: PagePosition): string {
 export function positionOf(cursor: string | null, idCount: number): PagePosition | null {
   if (cursor === null) return null;
   const bytes = Buffer.from(cursor, 'base64url');
-  const time = bytes.length === 8 + 16 * idCount ? Number(bytes.readBigUInt64BE()) : NaN;
+  const time = bytes.length === 8 + 16 * idCount ? Number(bytes.readBigInt64BE()) : NaN;
   // Base64 decoding passes over what it does not know, so a cursor counts only if it reads back the same.
   if (!Number.isSafeInteger(time) || bytes.toString('base64url') !== cursor) {
     throw invalidField('cursor', 'expected the nextCursor of the page before, from the same list');

@@ -1,6 +1,14 @@
 import * as fc from 'fast-check';
 import { decodeDead, encodeDead } from '../../src/broker/dead-format.js';
-import { decodeEvent, decodeOutcomes, encodeEvent, encodeOutcomes } from '../../src/broker/message-format.js';
+import {
+  decodeEvent,
+  decodeOutcomes,
+  encodeEvent,
+  encodeOutcomes,
+  LARGEST_COUNT,
+  LATEST_TIME,
+} from '../../src/broker/message-format.js';
+import type { Outcome } from '../../src/core/model.js';
 import { anyWire, bytes, message, outcome } from '../support/any-message.js';
 import { aChain, aMessage, anOutcome } from '../support/messages.js';
 
@@ -57,6 +65,42 @@ describe('the message format', () => {
     meta.chain.gen = 'secret';
     const decoded = decodeEvent({ ...wire, headers: { ec: JSON.stringify(meta) } });
     expect(decoded).toEqual({ ok: false, reason: expect.stringMatching(/^ec\.chain\.gen: (?!.*secret)/) });
+  });
+
+  it.each(['at', 'due', 'chain.due'])('takes the time %s only if it is a date', (path) => {
+    const { body, headers } = encodeEvent(aMessage({ deliverAt: 1 }, { chain: aChain({ dueAt: 1 }) }));
+    const read = (time: number): boolean => {
+      const meta = JSON.parse(String(headers['ec'])) as Record<string, object>;
+      const [name, within] = path.split('.').reverse() as [string, string?];
+      Object.assign(within === undefined ? meta : meta[within]!, { [name]: time });
+      return decodeEvent({ body, headers: { ec: JSON.stringify(meta) } }).ok;
+    };
+    expect([0, LATEST_TIME].map(read)).toEqual([true, true]);
+    expect([-1, LATEST_TIME + 1, 2 ** 53 - 1, 1 - 2 ** 53].filter(read)).toEqual([]);
+  });
+
+  it.each<[keyof Outcome, number]>([
+    ['startedAt', LATEST_TIME],
+    ['nextAttemptAt', LATEST_TIME],
+    ['durationMs', 2 ** 31 - 1],
+    ['operIndex', 2 ** 31 - 1],
+    ['status', 2 ** 31 - 1],
+    ['generation', 2e9],
+    ['sequence', 2e9],
+    ['attempt', 2e9],
+  ])('takes %s of an outcome up to %d, which the store can keep', (field, most) => {
+    const read = (value: number) => decodeOutcomes(encodeOutcomes([anOutcome({ [field]: value })])).ok;
+    expect([most, most + 1, 2 ** 53 - 1, 1 - 2 ** 53].map(read)).toEqual([true, false, false, false]);
+  });
+
+  it.each(['gen', 'seq', 'attempt'])('takes %s of a chain up to a count with room for outcomes', (name) => {
+    const { body, headers } = encodeEvent(aMessage({}, { chain: aChain() }));
+    const read = (value: number): boolean => {
+      const meta = JSON.parse(String(headers['ec'])) as { chain: object };
+      Object.assign(meta.chain, { [name]: value });
+      return decodeEvent({ body, headers: { ec: JSON.stringify(meta) } }).ok;
+    };
+    expect([LARGEST_COUNT, LARGEST_COUNT + 1].map(read)).toEqual([true, false]);
   });
 
   it('reads messages with fields that it does not know', () => {

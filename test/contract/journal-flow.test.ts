@@ -113,6 +113,34 @@ describe.each(brokerKinds())('recording from %s', (kind) => {
     expect(await broker.depth({ kind: 'dead' })).toBe(0);
   });
 
+  it('lists outcomes with numbers that no row holds under failures, and records what stands beside and behind', async () => {
+    await start();
+    const [event, other] = (await publish(2)) as [Event, Event];
+    const outcome = outcomeOf(event, owed, { state: 'succeeded' });
+    const wrong = {
+      startedAt: 2 ** 53 - 1,
+      durationMs: 2 ** 31,
+      generation: 2 ** 31,
+      sequence: 2 ** 31,
+      status: 2 ** 31,
+    };
+    for (const [field, value] of Object.entries(wrong)) await broker.publishOutcomes([{ ...outcome, [field]: value }]);
+    const largest = { generation: 2e9, sequence: 2e9, attempt: 2e9, durationMs: 2 ** 31 - 1, operIndex: 2 ** 31 - 1 };
+    const retried = outcomeOf(other, owed, { state: 'retrying', ...largest, nextAttemptAt: 253_402_300_799_999 });
+    await broker.publishOutcomes([outcome]);
+    await broker.publishOutcomes([retried]);
+    await until('the good one is recorded', async () => (await recorded('succeeded')) === 1);
+    await until(
+      'the largest is recorded',
+      async () => ((await reader.findDelivery(other.eventId, owed.listenerId))?.generation ?? 0) === 2e9,
+    );
+    await until('the dead queue is empty', async () => (await broker.depth({ kind: 'dead' })) === 0);
+    await until(
+      'all are listed',
+      async () => (await reader.listFailures({ kind: 'unreadable' }, EVERYTHING)).items.length === 5,
+    );
+  });
+
   if (kind === 'rabbitmq') {
     it('lists an event that the database refuses under failures, once, and goes on', async () => {
       await start();

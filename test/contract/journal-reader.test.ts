@@ -233,4 +233,20 @@ describeEachDatabase('reading the journal', (create) => {
     expect(await allOf((page) => reader.listFailures({ listenerId: a1.listenerId }, page), 2)).toEqual([]);
     expect(await allOf((page) => reader.listFailures({ from: T + 7, to: T + 9 }, page), 2)).toHaveLength(2);
   });
+
+  it('gives pages of rows whose times are no dates, to the last', async () => {
+    const odd = await create();
+    try {
+      const own = await odd.openMigrated();
+      const times = [2 ** 53 - 1, 2 ** 53 - 1, T, 1 - 2 ** 53, 1 - 2 ** 53];
+      await new SqlJournalStore({ database: own }).record({
+        events: times.map((acceptedAt) => recordedEvent({ eventId: uuidV7(), acceptedAt })),
+        outcomes: [],
+      });
+      const listed = await allOf((page) => new SqlJournalReader({ database: own }).listEvents({}, page), 1);
+      expect(listed.map(({ acceptedAt }) => acceptedAt)).toEqual(times);
+    } finally {
+      await odd.remove();
+    }
+  });
 });

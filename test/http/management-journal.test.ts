@@ -102,6 +102,13 @@ describe('/events', () => {
     expect(kit.journal.asked[1]).toEqual(['listEvents', {}, { limit: 50, cursor: null }]);
   });
 
+  it('shows rows with times that are no dates, by the nearest date', async () => {
+    kit.journal.events = [2 ** 53 - 1, 1 - 2 ** 53].map((acceptedAt) => ({ ...anEvent([]), acceptedAt }));
+    const res = await kit.api('get', '/events');
+    const shown = (res.body.items as { acceptedAt: string }[]).map(({ acceptedAt }) => acceptedAt);
+    expect(shown).toEqual(['9999-12-31T23:59:59.999Z', '0000-01-01T00:00:00.000Z']);
+  });
+
   it.each([
     ['state=dead', 'state'],
     ['from=yesterday', 'from'],

@@ -45,7 +45,7 @@ function isEventMessage({ body, headers }: WireMessage): boolean {
   if (!isRecord(envelope) || envelope['v'] !== 1) return false;
   const { metaBytes } = envelope;
   if (metaBytes === undefined) return isMeta(envelope, body.length);
-  if (!isCount(metaBytes) || metaBytes > body.length) return false;
+  if (!isBytes(metaBytes) || metaBytes > body.length) return false;
   return isMeta(jsonOf(body.toString('utf8', 0, metaBytes)), body.length - metaBytes);
 }
 
@@ -53,7 +53,7 @@ function isMeta(meta: unknown, bodyLength: number): boolean {
   if (!isRecord(meta)) return false;
   const { id, app, type, source, code, tenant, key, trace, at, due, ver, nobody, claim, chain } = meta;
   const texts = [app, source, code].every(isText) && [tenant, key, trace].every((one) => isAbsentOr(one, isText));
-  const numbers = [at, ver].every(isWhole) && isAbsentOr(due, isWhole);
+  const numbers = isTime(at) && isBytes(ver) && isAbsentOr(due, isTime);
   const flags = [nobody, claim].every((one) => one === undefined || one === true);
   const isEmpty = nobody !== true || bodyLength === 0;
   return [id, type].every(isName) && texts && numbers && flags && isEmpty && isAbsentOr(chain, isChain);
@@ -72,14 +72,16 @@ function isChain(chain: unknown): boolean {
     isAbsentOr(targets, isTexts) &&
     isAbsentOr(listener, isText) &&
     isAbsentOr(before, isCounts) &&
-    isAbsentOr(due, isWhole)
+    isAbsentOr(due, isTime)
   );
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isName = (value: unknown): boolean => isText(value) && value !== '';
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
-const isCount = (value: unknown): value is number => isWhole(value) && value >= 0;
+const isBytes = (value: unknown): value is number => isWhole(value) && value >= 0;
+const isCount = (value: unknown): value is number => isBytes(value) && value <= 1e9;
+const isTime = (value: unknown): boolean => isBytes(value) && value <= Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isAbsentOr = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);

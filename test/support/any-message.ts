@@ -1,8 +1,11 @@
 import fc from 'fast-check';
-import type { WireMessage } from '../../src/broker/message-format.js';
+import { LARGEST_COUNT, LATEST_TIME, type WireMessage } from '../../src/broker/message-format.js';
 import type { EventMessage, Outcome } from '../../src/core/model.js';
 
-const whole = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const time = fc.integer({ min: 0, max: LATEST_TIME });
+const count = fc.integer({ min: 0, max: LARGEST_COUNT });
+const countFrom1 = fc.integer({ min: 1, max: LARGEST_COUNT });
+const whole = fc.integer({ min: -(2 ** 31 - 1) });
 const name = fc.string({ minLength: 1, unit: 'binary' });
 /** Any bytes. */
 export const bytes = fc.uint8Array().map((array) => Buffer.from(array));
@@ -19,21 +22,21 @@ export const message: fc.Arbitrary<EventMessage> = fc.record({
     userObject: fc.option(bytes),
     senderUuid: fc.option(fc.string({ unit: 'binary' })),
     traceparent: fc.option(fc.string()),
-    acceptedAt: whole,
-    deliverAt: fc.option(whole),
-    registryVersion: whole,
+    acceptedAt: time,
+    deliverAt: fc.option(time),
+    registryVersion: fc.maxSafeNat(),
   }),
   chain: fc.option(
     fc.record({
       nodeCode: name,
-      generation: fc.integer({ min: 1 }),
-      sequence: fc.nat(),
+      generation: countFrom1,
+      sequence: count,
       targets: fc.option(fc.array(fc.uuid())),
       settled: fc.array(fc.uuid()),
       listenerId: fc.option(fc.uuid()),
-      attempt: fc.integer({ min: 1 }),
-      attemptsBefore: fc.dictionary(fc.uuid(), fc.nat()),
-      dueAt: fc.option(whole),
+      attempt: countFrom1,
+      attemptsBefore: fc.dictionary(fc.uuid(), count),
+      dueAt: fc.option(time),
     }),
   ),
   claimSteps: fc.boolean(),
@@ -45,21 +48,21 @@ export const outcome: fc.Arbitrary<Outcome> = fc.record({
   eventId: name,
   listenerId: name,
   nodeCode: name,
-  operIndex: fc.integer(),
-  generation: fc.integer({ min: 1 }),
-  sequence: fc.nat(),
-  attempt: fc.nat(),
+  operIndex: whole,
+  generation: countFrom1,
+  sequence: count,
+  attempt: count,
   called: fc.boolean(),
   state: fc.constantFrom('pending', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled'),
   reason: fc.option(
     fc.constantFrom('listener-disabled', 'chain-stopped', 'circuit-open', 'exhausted', 'gone', 'dead-lettered'),
   ),
-  startedAt: whole,
+  startedAt: time,
   durationMs: fc.nat(),
-  status: fc.option(fc.integer()),
+  status: fc.option(whole),
   error: fc.option(fc.string({ unit: 'binary' })),
   response: fc.option(fc.string({ unit: 'grapheme' })),
-  nextAttemptAt: fc.option(whole),
+  nextAttemptAt: fc.option(time),
 });
 
 /** Headers as a broker might hand them over, some of them almost right. */

@@ -65,8 +65,13 @@ export function unreadableFields(places: UnreadablePlace[]): { unreadable?: stri
   return places.length === 0 ? {} : { unreadable: places.map((place) => place.field) };
 }
 
+/** The years 0 to 9999: RFC 3339 can say no other. */
+const EARLIEST_TIME = -62_167_219_200_000;
+const LATEST_TIME = 253_402_300_799_999;
+
+/** A time that no RFC 3339 can say is shown as the nearest that can: rows of old may hold what a message said. */
 export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
+  return new Date(Math.min(Math.max(ms, EARLIEST_TIME), LATEST_TIME)).toISOString();
 }
 
 export function isoTimeOrNull(ms: number | null): string | null {
