@@ -22,6 +22,9 @@ export const META_HEADER = 'ec';
 /** Raised when a field that readers need changes its name or meaning; new optional fields do not raise it. */
 const LAYOUT_VERSION = 1;
 
+/** Outcomes of a message; who writes them sends a batch at 200. */
+export const MOST_OUTCOMES = 10_000;
+
 /** A longer text goes in front of the body: amqplib encodes headers in 64 KiB, and a frame holds 128 KiB. */
 export const MAX_META_BYTES = 32 * 1024;
 
@@ -210,6 +213,9 @@ export function decodeOutcomes(wire: WireMessage): Decoded<Outcome[]> {
   if (!opened.ok) return opened;
   const json = parseJson(opened.message.rest.toString('utf8'));
   if (json === undefined) return { ok: false, reason: 'the body is not JSON, expected an array of outcomes' };
+  if (Array.isArray(json) && json.length > MOST_OUTCOMES) {
+    return { ok: false, reason: `expected at most ${MOST_OUTCOMES} outcomes, found ${json.length}` };
+  }
   const parsed = outcomesSchema.safeParse(json);
   return parsed.success ? { ok: true, message: parsed.data } : unreadable('body', parsed.error);
 }

@@ -81,7 +81,7 @@ export function planEvent(entries: EventEntries, stored: Stored): EventPlan {
     const known = chains.get(chainProgress.nodeCode);
     if (known === undefined || isAhead(chainProgress, known)) chains.set(chainProgress.nodeCode, chainProgress);
   }
-  plan.chains.push(...[...chains.values()].sort((a, b) => (a.nodeCode < b.nodeCode ? -1 : 1)));
+  plan.chains = [...chains.values()].sort((a, b) => (a.nodeCode < b.nodeCode ? -1 : 1));
   for (const delivery of [...deliveries.values()].sort((a, b) => (a.listenerId < b.listenerId ? -1 : 1))) {
     const before = stored.deliveries.get(delivery.listenerId);
     if (before === undefined) plan.added.push(delivery);

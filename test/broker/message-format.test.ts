@@ -103,6 +103,12 @@ describe('the message format', () => {
     expect([LARGEST_COUNT, LARGEST_COUNT + 1].map(read)).toEqual([true, false]);
   });
 
+  it('takes a batch of up to 10,000 outcomes', () => {
+    const batch = (length: number) => decodeOutcomes(encodeOutcomes(Array.from({ length }, () => anOutcome())));
+    expect(batch(10_000).ok).toBe(true);
+    expect(batch(10_001)).toEqual({ ok: false, reason: 'expected at most 10000 outcomes, found 10001' });
+  });
+
   it('reads messages with fields that it does not know', () => {
     const original = aMessage();
     const { body, headers } = encodeEvent(original);

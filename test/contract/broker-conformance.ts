@@ -266,6 +266,23 @@ export function brokerConformance(kind: BrokerKind): void {
       expect(await broker.depth({ kind: 'dead' })).toBe(0);
     });
 
+    it('moves a message over which its handler rejects again and again to the dead queue, and goes on', async () => {
+      const a = await bound(node('A'), TYPE);
+      const [bad, good] = [aMessage({ eventTypeId: TYPE }), aMessage({ eventTypeId: TYPE })];
+      await broker.publishEvent(bad);
+      await broker.publishEvent(good);
+      const taken = collector<EventMessage>(({ message }) => {
+        if (message.event.eventId === bad.event.eventId) throw new Error('a bug');
+        return 'ack';
+      });
+      await broker.consumeNode(a, { prefetch: 1 }, taken.handler);
+      const dead = await takeDead();
+      expect(dead.message).toEqual(bad);
+      expect(dead.reason).toBe('given up: its handler failed 5 times, at last: a bug');
+      await taken.count(6);
+      await depthIs(a, 0);
+    });
+
     it('moves what a handler calls dead to the dead queue, with the reason, and takes it back from there', async () => {
       const a = await bound(node('A'), TYPE);
       const message = aMessage({ eventTypeId: TYPE }, { chain: aChain() });

@@ -171,6 +171,14 @@ describe('a recorded failure', () => {
     expect(setting.published[0]!.event.tenantCode).toBeNull();
   });
 
+  it('comes again in messages that are not too long, however many came in one', async () => {
+    const outcomes = Array.from({ length: 450 }, () => setting.failure(setting.event()));
+    await setting.announcer.recorded(outcomes, []);
+    const together = setting.parked.map(({ message }) => (message.kind === 'outcomes' ? message.outcomes : []));
+    expect(together.map(({ length }) => length)).toEqual([200, 200, 50]);
+    expect(together.flat()).toEqual(outcomes);
+  });
+
   it('is kept in the store when the broker does not confirm, and the broker is not asked for each', async () => {
     setting.brokerAway = true;
     const events = Array.from({ length: 100 }, () => setting.event());

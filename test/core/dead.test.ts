@@ -89,6 +89,7 @@ describe('the dead queue', () => {
     ['that is not registered any more', 'GONE', 'there is no queue', true],
     ['whose queue does not come back', 'A', 'there is no queue', false],
     ['where it was tried too often', 'A', 'the broker took it out of the queue ec.node.A: delivery_limit', true],
+    ['whose handler failed over it', 'A', 'given up: its handler failed 5 times, at last: a bug', true],
   ])('fails the deliveries of a node %s', async (_name, nodeCode, reason, exists) => {
     if (exists) queues.nodeQueues.add(nodeCode);
     const message = chained(nodeCode);

@@ -287,6 +287,14 @@ describe('the recorder', () => {
     expect(store.events).toContain(last.eventId);
   });
 
+  it('takes a message with more outcomes than a call takes arguments', async () => {
+    await start();
+    const one = outcomeOf(freshEvent(), owed, { state: 'succeeded' });
+    queues.outcomes.put(Array.from({ length: 150_000 }, () => one));
+    await until('all are recorded', () => queues.outcomes.acked.length === 1);
+    expect(store.outcomeIds).toHaveLength(150_000);
+  });
+
   it('pauses when it holds too many bytes, and goes on', async () => {
     let release: () => void = () => undefined;
     store.beforeCommit = () =>

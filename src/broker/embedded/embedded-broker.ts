@@ -19,6 +19,7 @@ import type {
 } from '../../core/ports.js';
 import { decodeDead, encodeDead } from '../dead-format.js';
 import { forEachLimited } from '../for-each-limited.js';
+import { HandlerFailures } from '../hand-over.js';
 import {
   decodeEvent,
   decodeOutcomes,
@@ -296,6 +297,7 @@ export class EmbeddedBroker implements Broker {
       queue,
       prefetch,
       handler,
+      failures: name === this.#names.dead ? null : new HandlerFailures(),
       decode,
       settle: (taken, settlement) => {
         this.#settle(queue, taken, settlement);

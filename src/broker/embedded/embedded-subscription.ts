@@ -1,5 +1,5 @@
 import type { Handler, Log, Settlement, Subscription } from '../../core/ports.js';
-import { decide } from '../hand-over.js';
+import { decide, type HandlerFailures } from '../hand-over.js';
 import type { Decoded, WireMessage } from '../message-format.js';
 import type { Consumer, EmbeddedQueue, Taken } from './embedded-queue.js';
 
@@ -7,6 +7,7 @@ export interface EmbeddedSubscriptionDeps<T> {
   queue: EmbeddedQueue;
   prefetch: number;
   handler: Handler<T>;
+  failures: HandlerFailures | null;
   decode: (wire: WireMessage) => Decoded<T>;
   settle: (taken: Taken, settlement: Settlement) => void;
   onStopped: () => void;
@@ -54,11 +55,11 @@ export class EmbeddedSubscription<T> implements Subscription, Consumer {
   }
 
   async #process(taken: Taken): Promise<void> {
-    const { decode, queue, handler, log, settle } = this.#deps;
+    const { decode, queue, handler, failures, log, settle } = this.#deps;
     this.#inHand += 1;
     const { messageId, wire } = taken.stored;
     const incoming = { messageId, decoded: decode(wire), redelivered: taken.redelivered, bytes: wire.body.length };
-    const settlement = await decide(incoming, { queue: queue.name, handler, log });
+    const settlement = await decide(incoming, { queue: queue.name, handler, failures, log });
     settle(taken, settlement);
     this.#inHand -= 1;
     queue.wake();

@@ -14,6 +14,7 @@ import type {
   Topology,
 } from '../../core/ports.js';
 import { decodeDead, encodeDead } from '../dead-format.js';
+import { HandlerFailures } from '../hand-over.js';
 import {
   decodeEvent,
   decodeOutcomes,
@@ -164,6 +165,7 @@ export class RabbitmqBroker implements Broker {
       queue,
       prefetch,
       handler,
+      failures: ref.kind === 'dead' ? null : new HandlerFailures(),
       decode,
       declare: () => this.#connections.upkeep.ensureForConsumer(queue),
       onQueueLost: () => {

@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Handler, Log, Metrics, Subscription } from '../../core/ports.js';
-import { decide } from '../hand-over.js';
+import { decide, type HandlerFailures } from '../hand-over.js';
 import type { Decoded, WireMessage } from '../message-format.js';
 import { backoffMs, messageOf, within } from '../within.js';
 import type { Session } from './link.js';
@@ -16,6 +16,7 @@ export interface SubscriptionDeps<T> {
   queue: string;
   prefetch: number;
   handler: Handler<T>;
+  failures: HandlerFailures | null;
   decode: (message: ConsumeMessage, wire: WireMessage) => Decoded<T>;
   /** Declares the queue, if it should be there. */
   declare: () => Promise<void>;

@@ -38,8 +38,8 @@ export interface Received<T> {
 export type Settlement = 'ack' | 'requeue' | { dead: string };
 
 /**
- * Must not reject: a rejection counts as `requeue` and is logged as an error of ours. While it is pending the message
- * is unacked and takes a place of the prefetch.
+ * Must not reject: a rejection counts as `requeue`, in the end as `dead`, and is logged as an error of ours. While it is
+ * pending the message is unacked and takes a place of the prefetch.
  */
 export type Handler<T> = (received: Received<T>) => Promise<Settlement>;
 

@@ -16,6 +16,8 @@ export interface FailureAnnouncerDeps {
 
 /** Announcements on their way to the broker at a time. */
 const PARALLEL = 32;
+/** Outcomes that are put off in one message. */
+const TOGETHER = 200;
 /** An outcome whose event is not recorded yet comes again after this. */
 const LATER_MS = 5_000;
 /** An outcome this old is announced without what only its event says. */
@@ -80,8 +82,11 @@ export class FailureAnnouncer {
   /** Outcomes and events come in any order: these come again, and are announced when their event is there. */
   async #later(outcomes: Outcome[]): Promise<void> {
     const { parked, clock, metrics } = this.#deps;
-    await parked.park({ kind: 'outcomes', outcomes }, clock.now() + LATER_MS);
-    metrics.incident('built-in-event.put-off');
+    for (let start = 0; start < outcomes.length; start += TOGETHER) {
+      const some = outcomes.slice(start, start + TOGETHER);
+      await parked.park({ kind: 'outcomes', outcomes: some }, clock.now() + LATER_MS);
+      metrics.incident('built-in-event.put-off');
+    }
   }
 
   async #publish(

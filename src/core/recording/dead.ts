@@ -1,4 +1,5 @@
 import type { FailureAnnouncer } from './announce-failures.js';
+import { GIVEN_UP } from '../given-up.js';
 import { uuidV5 } from '../ids.js';
 import { Intake } from './intake.js';
 import type { EventMessage, ListenerKind } from '../model.js';
@@ -35,8 +36,8 @@ const LOOKS = 5;
 const BETWEEN_LOOKS_MS = 2_000;
 /** Before a message goes back because the broker does not confirm. */
 const GIVE_BACK_PAUSE_MS = 1_000;
-/** The broker's reason for a message that came back to its queue too often: to send it there again would be a loop. */
-const GIVEN_UP = /delivery[-_]limit/;
+/** The broker's reason for a message that came back to its queue too often. */
+const TOO_OFTEN = /delivery[-_]limit/;
 /** The name of a node queue, without the prefix of all queues. */
 const NODE_QUEUE = /(?:^|[^A-Za-z0-9])(node|app)\.(?=([A-Za-z0-9._-]{1,40})$)/g;
 
@@ -96,7 +97,8 @@ export class DeadQueue {
 
   /** Null when it cannot be sent again. */
   async #sendAgain(target: NodeQueue, message: EventMessage, reason: string): Promise<Settlement | null> {
-    if (GIVEN_UP.test(reason)) return null;
+    // It would be a loop.
+    if (TOO_OFTEN.test(reason) || reason.startsWith(GIVEN_UP)) return null;
     const { broker, log } = this.#deps;
     const { eventId } = message.event;
     try {

@@ -87,16 +87,15 @@ export class HeldEvent {
   }
 
   addOutcomes(message: HeldMessage, outcomes: Outcome[]): void {
+    let happenedAt = Infinity;
     for (const outcome of outcomes) {
+      happenedAt = Math.min(happenedAt, outcome.startedAt + outcome.durationMs);
       if (outcome.called && !isFirstSuccess(outcome)) this.#attempts += 1;
       this.bytes += outcome.response?.length ?? 0;
       this.#listeners.add(outcome.listenerId);
       this.#waitsFor.delete(outcome.listenerId);
     }
-    this.#add(
-      { message, recorded: null, outcomes },
-      Math.min(...outcomes.map(({ startedAt, durationMs }) => startedAt + durationMs)),
-    );
+    this.#add({ message, recorded: null, outcomes }, happenedAt);
   }
 
   #add(part: Part, happenedAt: number): void {
@@ -243,7 +242,7 @@ export function batchOf(events: HeldEvent[]): JournalBatch {
   const batch: JournalBatch = { events: [], outcomes: [] };
   for (const { recorded, outcomes } of events.flatMap(({ parts }) => parts)) {
     if (recorded !== null) batch.events.push(recorded);
-    batch.outcomes.push(...outcomes);
+    for (const outcome of outcomes) batch.outcomes.push(outcome);
   }
   return batch;
 }

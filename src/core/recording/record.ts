@@ -176,10 +176,10 @@ export class Recorder {
   async #takeOutcomes({ message: outcomes }: Received<Outcome[]>): Promise<Settlement> {
     if (outcomes.length === 0) return 'ack';
     const snapshot = this.#deps.registry.current();
-    const misplaced = outcomes.filter((outcome) => isMisplaced(outcome, snapshot));
-    if (misplaced.length === outcomes.length) return { dead: MISPLACED };
-    if (misplaced.length > 0 && !(await this.#listMisplaced(misplaced))) return 'requeue';
-    return this.#holdOutcomes(misplaced.length === 0 ? outcomes : outcomes.filter((one) => !misplaced.includes(one)));
+    const misplaced = new Set(outcomes.filter((outcome) => isMisplaced(outcome, snapshot)));
+    if (misplaced.size === outcomes.length) return { dead: MISPLACED };
+    if (misplaced.size > 0 && !(await this.#listMisplaced([...misplaced]))) return 'requeue';
+    return this.#holdOutcomes(misplaced.size === 0 ? outcomes : outcomes.filter((one) => !misplaced.has(one)));
   }
 
   /** What stands beside them in the message is of other nodes too, and must not be lost with them. */
