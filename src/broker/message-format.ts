@@ -23,7 +23,7 @@ export const META_HEADER = 'ec';
 const LAYOUT_VERSION = 1;
 
 /** Outcomes of a message; who writes them sends a batch at 200. */
-export const MOST_OUTCOMES = 10_000;
+const MOST_OUTCOMES = 10_000;
 
 /** A longer text goes in front of the body: amqplib encodes headers in 64 KiB, and a frame holds 128 KiB. */
 export const MAX_META_BYTES = 32 * 1024;
