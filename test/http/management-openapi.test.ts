@@ -165,4 +165,13 @@ describe('the docs page', () => {
     expect(start.headers['content-type']).toMatch(/javascript/);
     expect(start.text).toContain("url: '/openapi.json'");
   });
+
+  it('has files that browsers keep for an hour, and ask for again only when they are newer', async () => {
+    const bundle = '/docs/swagger-ui-bundle.js';
+    const { headers } = await request(kit.app).get(bundle).expect(200);
+    expect(headers['content-type']).toBe('text/javascript; charset=utf-8');
+    expect(headers['cache-control']).toBe('public, max-age=3600');
+    const lastModified = headers['last-modified'] as string;
+    await request(kit.app).get(bundle).set('If-Modified-Since', lastModified).expect(304);
+  });
 });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { Flow } from '../support/flow.js';
@@ -190,6 +191,18 @@ describe('a client', () => {
     socket.write('GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(16));
     await until('all are answered', () => text.match(/HTTP\/1.1 200/g)?.length === 16);
     socket.destroy();
+  });
+
+  it('that goes away while answers wait for their turn leaves no file open', async () => {
+    const files = openFiles();
+    for (let round = 0; round < 10; round += 1) {
+      const socket = rawConnection(flow.centre.url);
+      socket.write('GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(16));
+      await once(socket, 'readable');
+      socket.destroy();
+    }
+    await until('its connections are closed', () => openFiles() <= files + 5);
+    expect(flow.errorsLogged()).toEqual([]);
   });
 
   it('that goes away in the middle of a send leaves nothing behind, however often it does', async () => {
