@@ -13,30 +13,42 @@ interface Connection {
   request: IncomingMessage | null;
   /** Requests whose answers are not complete. */
   unanswered: number;
+  /** Bytes that had moved when it was last found silent, and for how many periods on end it was. */
+  moved: number;
+  silentPeriods: number;
 }
 
 type Peers = Map<Socket, Connection>;
 
+export interface ConnectionsOptions {
+  maxConnections: number;
+  /** After how long without a move `silent` is told of a connection that is not idle. */
+  silentPeriodMs: number;
+  /** A connection that is silent for so long is closed. */
+  silenceMs: number;
+}
+
 /**
  * The open connections of a server, bounded. When there are too many, the address that has the most of them makes room:
- * by the connection that has kept us waiting for the longest, being idle or with a request that does not arrive. So
- * those who open connections and say nothing, or say it slowly, shut themselves out, and nobody at another address. A
- * connection whose request is being worked on is never closed.
+ * by the connection that has kept us waiting for the longest, being idle, with a request that does not arrive, or with an
+ * answer that is not taken. So those who open connections and say nothing, say it slowly, or do not listen, shut
+ * themselves out, and nobody at another address. A connection whose request is being worked on is never closed for
+ * another, as long as its peer takes what is answered.
  */
 export class Connections {
-  readonly #maxConnections: number;
+  readonly #options: ConnectionsOptions;
   readonly #open = new Map<Socket, Connection>();
   readonly #peersByAddress = new Map<string, Peers>();
 
-  constructor(maxConnections: number) {
-    this.#maxConnections = maxConnections;
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
   }
 
   /** Takes a connection in. False when one had to be closed: another, or this one when every other is being worked on. */
   admit(socket: Socket): boolean {
     const address = addressGroup(socket.remoteAddress ?? '');
     const peers: Peers = this.#peersByAddress.get(address) ?? new Map<Socket, Connection>();
-    const connection: Connection = { peers, request: null, unanswered: 0 };
+    const connection: Connection = { peers, request: null, unanswered: 0, moved: 0, silentPeriods: 0 };
     this.#peersByAddress.set(address, peers.set(socket, connection));
     this.#open.set(socket, connection);
     const leave = (): void => {
@@ -45,7 +57,10 @@ export class Connections {
       if (peers.size === 0 && this.#peersByAddress.get(address) === peers) this.#peersByAddress.delete(address);
     };
     socket.once('close', leave);
-    if (this.#open.size <= this.#maxConnections) return true;
+    socket.on('drain', () => {
+      this.#waitAnew(socket, connection);
+    });
+    if (this.#open.size <= this.#options.maxConnections) return true;
     this.#close(this.#longestWaiting(this.#mostPeers(), socket) ?? this.#longestWaiting(this.#open, socket) ?? socket);
     return false;
   }
@@ -67,9 +82,26 @@ export class Connections {
     toTheEnd(connection.peers, socket, connection);
     res.once('close', () => {
       connection.unanswered -= 1;
-      if (this.#open.has(socket)) toTheEnd(connection.peers, socket, connection);
+      this.#waitAnew(socket, connection);
     });
     return true;
+  }
+
+  /**
+   * Told of a connection on which nothing has moved for a period, or that was idle for as long as it may be. Closes the
+   * idle ones, those whose peer does not take its answer, and those that are silent for too long.
+   */
+  silent(socket: Socket): void {
+    const connection = this.#open.get(socket);
+    if (connection === undefined) return;
+    const { silentPeriodMs, silenceMs } = this.#options;
+    const moved = socket.bytesRead + socket.bytesWritten;
+    connection.silentPeriods = moved === connection.moved ? connection.silentPeriods + 1 : 1;
+    connection.moved = moved;
+    const isIdle = connection.request !== null && connection.unanswered === 0;
+    const isTooLong = connection.silentPeriods * silentPeriodMs >= silenceMs;
+    if (isIdle || isTooLong || isNotTaken(socket)) socket.destroy();
+    else socket.setTimeout(silentPeriodMs);
   }
 
   /** Closes the connections on which no request has come yet, which node does not count as idle. */
@@ -84,6 +116,11 @@ export class Connections {
     socket.destroy();
   }
 
+  /** What was waited for came: all others have kept us waiting for longer now. */
+  #waitAnew(socket: Socket, connection: Connection): void {
+    if (this.#open.has(socket)) toTheEnd(connection.peers, socket, connection);
+  }
+
   #mostPeers(): Peers {
     let most: Peers = new Map();
     for (const peers of this.#peersByAddress.values()) if (peers.size > most.size) most = peers;
@@ -92,11 +129,16 @@ export class Connections {
 
   #longestWaiting(peers: Peers, newcomer: Socket): Socket | null {
     for (const [socket, { request, unanswered }] of peers) {
-      const isWorkedOn = unanswered > 0 && request?.complete === true;
+      const isWorkedOn = unanswered > 0 && request?.complete === true && !isNotTaken(socket);
       if (!isWorkedOn && socket !== newcomer) return socket;
     }
     return null;
   }
+}
+
+/** Whether the peer has yet to take some of what was written, after what the kernel keeps for it. */
+function isNotTaken(socket: Socket): boolean {
+  return socket.writableLength > 0;
 }
 
 function toTheEnd(peers: Peers, socket: Socket, connection: Connection): void {

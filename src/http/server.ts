@@ -12,6 +12,11 @@ const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** Longer than any answer of ours is waited for: a connection on which nothing moves for so long is closed. */
 const SILENCE_MS = 330_000;
+/**
+ * A connection whose peer takes nothing of its answer for so long is closed, at the latest after twice as long. What a slow
+ * peer takes shows only in steps, each a third of what the kernel keeps for it, so this must not be much shorter.
+ */
+const UNTAKEN_MS = 30_000;
 /** How often connections are looked at: for slow requests, and for idle ones while stopping. */
 const TIMEOUT_CHECK_MS = 1_000;
 const STOPPING_CHECK_MS = 25;
@@ -30,6 +35,8 @@ export interface HttpServerOptions {
   incident: (name: string) => void;
   /** Time for a whole request to arrive, else 408 and the connection is closed. */
   requestTimeoutMs?: number;
+  /** Time in which a peer must take some of its answer, else the connection is closed, at the latest after twice as long. */
+  untakenMs?: number;
 }
 
 /** The HTTP server of the centre. */
@@ -41,8 +48,8 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#connections = new Connections(options.maxConnections);
-    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+    const { maxConnections, requestTimeoutMs = REQUEST_TIMEOUT_MS, untakenMs = UNTAKEN_MS } = options;
+    this.#connections = new Connections({ maxConnections, silentPeriodMs: untakenMs, silenceMs: SILENCE_MS });
     this.#server = createServer({
       maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
@@ -52,7 +59,10 @@ export class HttpServer {
     });
     // One more than is allowed, so that too many are seen.
     this.#server.maxHeadersCount = MAX_HEADERS + 1;
-    this.#server.setTimeout(SILENCE_MS);
+    // While an answer is being taken, Node looks as often what is left of it, and tells only when that stood still.
+    this.#server.setTimeout(untakenMs, (socket) => {
+      this.#connections.silent(socket);
+    });
     this.#server.on('connection', (socket) => {
       if (!this.#connections.admit(socket)) options.incident('http-connections-full');
     });

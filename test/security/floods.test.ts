@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { Flow } from '../support/flow.js';
 import { slowIt } from '../support/fuzzing.js';
-import { rawConnection } from '../support/raw-http.js';
+import { rawConnection, rawExchange, rawRequestText } from '../support/raw-http.js';
 import { until } from '../support/until.js';
 
 const MAX_CONNECTIONS = 200;
@@ -121,6 +121,21 @@ describe('good senders at another address are served within seconds', () => {
       };
     });
     await during(attackers, () => expectServed(20));
+  });
+
+  it('beside 250 connections that ask for a long file and take nothing of it', async () => {
+    const attackers = new Attackers(MAX_CONNECTIONS + 50, (socket) => {
+      socket.pause();
+      socket.write('GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(4));
+      return null;
+    });
+    await during(attackers, async () => {
+      await expectServed(20);
+      const newcomer = rawRequestText('GET /healthz');
+      for (let left = 20; left > 0; left -= 1) {
+        expect((await rawExchange(flow.centre.url, newcomer)).status).toBe(200);
+      }
+    });
   });
 
   it('beside bodies that come a byte at a time, of which only so much is held', async () => {
