@@ -161,7 +161,7 @@ describe('a refusal', () => {
   });
 
   it('comes for unknown paths and undecodable ones', async () => {
-    for (const path of ['/api/v1/nothing', '/api/v1/nodes/%ff', '/api/v1/Nodes', '/nothing']) {
+    for (const path of ['/api/v1/nothing', '/api/v1/nodes/%ff', '/api/v1/Nodes', '/api/v1/nodes/', '/nothing']) {
       const res = await request(kit.app).get(path).set('Authorization', `Bearer ${kit.secrets.admin}`);
       expect([path, res.status, res.body.code, res.headers['content-type']]).toEqual([
         path,
@@ -255,12 +255,12 @@ describe('a refusal', () => {
   });
 });
 
-it('lets operators publish, however the path is written, and says who publishes', async () => {
+it('lets operators publish, by no other spelling of the path, and says who publishes', async () => {
   const res = await kit.api('post', '/events', { role: 'operator', body: { sourceId: 'USER', eventType: 'ADD' } });
   expect([res.status, kit.published]).toEqual([202, [{ path: '/api/v1/events', actor: 'token:operator' }]]);
   for (const path of ['/events', '/events/', '/Events', '/EVENTS', '//events', '/%65vents']) {
     const refused = await kit.api('post', path, { role: 'viewer', body: {} });
-    expect([path, [403, 404].includes(refused.status)]).toEqual([path, true]);
+    expect([path, refused.status]).toEqual([path, path === '/events' ? 403 : 404]);
   }
   expect(kit.published).toHaveLength(1);
 });

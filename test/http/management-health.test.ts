@@ -162,6 +162,22 @@ describe('/metrics', () => {
   });
 });
 
+/** Other spellings of paths. */
+const respelled = (path: string): string[] => [
+  `${path}/`,
+  path.toUpperCase(),
+  `/${path}`,
+  path.replace(/[a-z]/, '%6d'),
+];
+
+it.each(['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs', '/docs/start.js', '/docs/swagger-ui.css'])(
+  'is there under one spelling of its path, so that a proxy can keep it: %s',
+  async (path) => {
+    expect((await get(path)).status).toBe(200);
+    for (const other of respelled(path)) expect([other, (await get(other)).status]).toEqual([other, 404]);
+  },
+);
+
 it('is all that a process without the management API answers', async () => {
   const app = createHealthApp({
     readiness: () => ({ ready: true, degraded: [], reasons: [] }),
@@ -170,6 +186,7 @@ it('is all that a process without the management API answers', async () => {
   });
   expect((await request(app).get('/readyz')).status).toBe(200);
   expect((await request(app).get('/metrics')).status).toBe(200);
+  for (const path of ['/METRICS', '/metrics/']) expect((await request(app).get(path)).status).toBe(404);
   const other = await request(app).get('/api/v1/nodes');
   expect([other.status, other.body.code]).toEqual([404, 'NOT_FOUND']);
 });

@@ -19,7 +19,7 @@ export function createManagementApp(deps: ManagementDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.enable('case sensitive routing');
+  answerExactPaths(app);
   app.set('trust proxy', deps.trustedProxies);
   app.use(assignRequestId, securityHeaders());
   app.use(healthRoutes(deps));
@@ -47,11 +47,17 @@ const PUBLISHING = { role: 'operator', scope: 'node' } as const;
 export function createHealthApp(deps: HealthDeps & { log: Log }): Express {
   const app = express();
   app.disable('x-powered-by');
+  answerExactPaths(app);
   app.use(assignRequestId, securityHeaders());
   app.use(healthRoutes(deps));
   app.use(notFound);
   app.use(problemHandler(deps.log));
   return app;
+}
+
+/** As `exactRouter`. To be called before anything is mounted. */
+function answerExactPaths(app: Express): void {
+  app.enable('case sensitive routing').enable('strict routing');
 }
 
 /**

@@ -1,7 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import express, { type Router } from 'express';
+import type { Router } from 'express';
 import swaggerUiPath from 'swagger-ui-dist/absolute-path.js';
+import { exactRouter } from './exact-router.js';
 
 const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
@@ -33,7 +34,7 @@ const START = `SwaggerUIBundle({
 
 /** `/openapi.json`, and `/docs` that shows it by Swagger UI from the package's own files. */
 export function docsRoutes(document: object): Router {
-  const router = express.Router();
+  const router = exactRouter();
   // Written once: anybody may ask for it as often as he likes.
   const text = Buffer.from(JSON.stringify(document));
   router.get('/openapi.json', (_req, res) => {

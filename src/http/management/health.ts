@@ -1,5 +1,6 @@
-import express, { type Router } from 'express';
+import type { Router } from 'express';
 import type { Readiness } from '../../core/readiness.js';
+import { exactRouter } from './exact-router.js';
 
 export interface HealthDeps {
   /** Asked at each `GET /readyz`; must not wait for anybody. */
@@ -13,7 +14,7 @@ export interface HealthDeps {
 
 /** `/healthz`, `/readyz` and `/metrics`, which need no token (protocol, section 6). */
 export function healthRoutes({ readiness, metrics }: HealthDeps): Router {
-  const router = express.Router();
+  const router = exactRouter();
   router.get('/healthz', (_req, res) => {
     res.json({ status: 'ok' });
   });
