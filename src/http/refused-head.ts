@@ -5,7 +5,8 @@ export const MAX_HEADERS = 200;
 
 /**
  * Whether the head of a request was refused, as node refuses what it cannot parse: by a status without a body, and the
- * connection is closed. 431 for too many headers, 501 for a transfer coding other than `chunked` (RFC 9112, 6.1),
+ * connection is closed. 400 for two hosts (RFC 9112, 3.2) or two content types, of which node drops the second in
+ * silence, 431 for too many headers, 501 for a transfer coding other than `chunked` (RFC 9112, 6.1),
  * 505 for HTTP/0.9, which has no headers and thus no host.
  */
 export function refuseHead(req: IncomingMessage, res: ServerResponse): boolean {
@@ -19,6 +20,16 @@ export function refuseHead(req: IncomingMessage, res: ServerResponse): boolean {
 function refusalOf({ httpVersionMajor, rawHeaders, headers }: IncomingMessage): number | null {
   if (httpVersionMajor !== 1) return 505;
   if (rawHeaders.length > 2 * MAX_HEADERS) return 431;
+  if (isTwice('host', rawHeaders) || isTwice('content-type', rawHeaders)) return 400;
   const coding = headers['transfer-encoding'];
   return coding === undefined || coding.toLowerCase() === 'chunked' ? null : 501;
+}
+
+function isTwice(name: string, rawHeaders: string[]): boolean {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const raw = rawHeaders[at] as string;
+    if (raw.length === name.length && raw.toLowerCase() === name) count += 1;
+  }
+  return count > 1;
 }
