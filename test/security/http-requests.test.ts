@@ -33,6 +33,7 @@ describe('a request that is none', () => {
     ['HTTP/0.9', 'GET /healthz\r\n\r\n', 505],
     ['HTTP/3.7', 'GET /healthz HTTP/3.7\r\nHost: h\r\n\r\n', 400],
     ['a request without a host', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['a fragment behind its path', 'GET /metrics#x HTTP/1.1\r\nHost: h\r\n\r\n', 400],
     ['two hosts', 'GET /healthz HTTP/1.1\r\nHost: h\r\nhOST: i\r\n\r\n', 400],
     ['the same host twice', 'GET /api/v1/nodes HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n', 400],
     ['two content types', `${post('Content-Type: application/json', 'content-type: text/plain')}\r\n\r\n`, 400],
