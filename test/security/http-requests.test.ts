@@ -37,6 +37,7 @@ describe('a request that is none', () => {
     ['two hosts', 'GET /healthz HTTP/1.1\r\nHost: h\r\nhOST: i\r\n\r\n', 400],
     ['the same host twice', 'GET /api/v1/nodes HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n', 400],
     ['two content types', `${post('Content-Type: application/json', 'content-type: text/plain')}\r\n\r\n`, 400],
+    ['two tokens', `${post('Authorization: Bearer a', 'authorization: Bearer b')}\r\n\r\n`, 400],
     ['the same content type twice', `${post('Content-Type: a/b', 'X: y', 'Content-Type: a/b')}\r\n\r\n`, 400],
     ['bare line feeds', 'GET /healthz HTTP/1.1\nHost: h\nConnection: close\n\n', 400],
     ['a folded header', 'GET /healthz HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n', 400],
