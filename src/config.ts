@@ -10,7 +10,11 @@ type ParsedConfig = z.infer<typeof configSchema>;
 /** The configuration after defaults that depend on other options are filled in. */
 export type Config = ParsedConfig & {
   database: { url: string; autoMigrate: boolean };
-  callback: { addresses: 'development' | 'production' };
+  callback: {
+    addresses: 'development' | 'production';
+    /** How many names can be looked up at a time; follows UV_THREADPOOL_SIZE. */
+    lookupThreads: number;
+  };
 };
 
 /** Environment variables whose names do not follow from the option's path. */
@@ -74,7 +78,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, file?: 
   const fields = parsed.success ? [] : parsed.error.issues.flatMap(fieldsOf);
   for (const name of unknown) fields.push({ path: name, message: NO_SUCH_OPTION });
   if (!parsed.success || fields.length > 0) throw invalidConfig(fields);
-  return complete(parsed.data, environment['NODE_ENV']);
+  return complete(parsed.data, environment);
 }
 
 function fieldsOf(issue: z.core.$ZodIssue): FieldError[] {
@@ -88,7 +92,7 @@ function namedWithVariable(issuePath: readonly PropertyKey[]): string {
   return option === undefined ? issuePath.join('.') || 'file' : `${option} (${environmentName(option)})`;
 }
 
-function complete(parsed: ParsedConfig, nodeEnvironment: string | undefined): Config {
+function complete(parsed: ParsedConfig, environment: NodeJS.ProcessEnv): Config {
   const url = parsed.database.url ?? `sqlite:${parsed.dataDir}/event-center.sqlite`;
   const embedded = parsed.broker.url === 'embedded:';
   const sqlite = url.startsWith('sqlite:');
@@ -111,12 +115,19 @@ function complete(parsed: ParsedConfig, nodeEnvironment: string | undefined): Co
       },
     ]);
   }
-  const addresses = parsed.callback.addresses ?? (nodeEnvironment === 'production' ? 'production' : 'development');
+  const addresses =
+    parsed.callback.addresses ?? (environment['NODE_ENV'] === 'production' ? 'production' : 'development');
   return {
     ...parsed,
     database: { ...parsed.database, url, autoMigrate: parsed.database.autoMigrate ?? sqlite },
-    callback: { ...parsed.callback, addresses },
+    callback: { ...parsed.callback, addresses, lookupThreads: lookupThreads(environment['UV_THREADPOOL_SIZE']) },
   };
+}
+
+/** libuv lets look-ups have half of its threads, 4 by default, and reads their number as here. */
+function lookupThreads(poolSize = '4'): number {
+  const threads = Math.min(Math.max(Number.parseInt(poolSize, 10) || 1, 1), 1024);
+  return Math.floor((threads + 1) / 2);
 }
 
 function invalidConfig(fields: FieldError[]): EventCenterError {
@@ -135,7 +146,8 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
 }
 
 function parseConfigFile(file: string): unknown {
-  if (!existsSync(file)) throw invalidConfig([{ path: file, message: `there is no such file (--config or ${CONFIG_FILE_VARIABLE})` }]);
+  if (!existsSync(file))
+    throw invalidConfig([{ path: file, message: `there is no such file (--config or ${CONFIG_FILE_VARIABLE})` }]);
   const lineCounter = new LineCounter();
   try {
     // A pretty error would repeat the line that it is about, with the secret that may stand there.

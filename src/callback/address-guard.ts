@@ -1,38 +1,36 @@
-import { lookup, type LookupAddress } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { AddressPolicy } from './address-policy.js';
-
-/** All addresses of a name, as `dns.lookup` gives them. */
-export type Resolve = (
-  hostname: string,
-  options: { all: true; family?: number | 'IPv4' | 'IPv6' | undefined; hints?: number | undefined },
-  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
-) => void;
+import { NameLookups, type Resolve } from './name-lookups.js';
 
 export interface AddressGuardOptions {
   policy: AddressPolicy;
   /** Longest time until a connection stands, the look-up included. */
   timeoutMs: number;
   /** `dns.lookup` by default. */
-  resolve?: Resolve;
+  resolve?: Resolve | undefined;
+  /** Threads of the process that serve look-ups. */
+  lookupThreads?: number | undefined;
 }
 
 /** The host of a url leads to no address that may be called. Its message is a sentence without a period. */
 export class AddressRefused extends Error {}
 
 /**
- * Makes connections for undici, to addresses only that the policy lets be called. A name is looked up once per connection;
- * every address that it has is checked, and the connection goes to one of those that passed, so that a name which
- * answers differently the next time (DNS rebinding) gains nothing. Without any the connection fails with
- * `AddressRefused`, and nothing is sent. A kept connection is not checked again: it leads where it led.
+ * Makes connections for undici, to addresses only that the policy lets be called. A name is looked up once per connection,
+ * or once for several that ask at a time; every address that it has is checked, and the connection goes to one of those
+ * that passed, so that a name which answers differently the next time (DNS rebinding) gains nothing. Without any the
+ * connection fails with `AddressRefused`, and nothing is sent. A kept connection is not checked again: it leads where it led.
  */
 export function guardedConnector({
   policy,
   timeoutMs,
-  resolve = lookup,
+  resolve,
+  lookupThreads,
 }: AddressGuardOptions): buildConnector.connector {
-  const connect = buildConnector({ timeout: timeoutMs, lookup: guardedLookup(policy, resolve) });
+  const lookups = new NameLookups({ timeoutMs, resolve, threads: lookupThreads });
+  const connect = buildConnector({ timeout: timeoutMs, lookup: guardedLookup(policy, lookups) });
   return (options, callback) => {
     // Node looks up names only; a host that is an address goes straight to the kernel.
     const reason = isIP(options.hostname) === 0 ? null : policy.refusal(options.hostname);
@@ -44,9 +42,9 @@ export function guardedConnector({
   };
 }
 
-function guardedLookup(policy: AddressPolicy, resolve: Resolve): LookupFunction {
+function guardedLookup(policy: AddressPolicy, lookups: NameLookups): LookupFunction {
   return (hostname, options, callback) => {
-    resolve(hostname, { ...options, all: true }, (error, found) => {
+    lookups.find(hostname, options, (error, found) => {
       if (error !== null) {
         callback(error, []);
         return;

@@ -2,12 +2,13 @@ import { Agent } from 'undici';
 import type { Listener } from '../core/model.js';
 import type { Clock, ListenerAnswer, ListenerCall, ListenerCaller } from '../core/ports.js';
 import { isUnreadable } from '../core/registry/unreadable-secret.js';
-import { guardedConnector, type Resolve } from './address-guard.js';
+import { guardedConnector } from './address-guard.js';
 import type { AddressPolicy } from './address-policy.js';
 import { exchange } from './exchange.js';
 import { isSendable } from './header-text.js';
 import { iuapCall } from './iuap-format.js';
 import { judgeAnswer, notSent } from './judge-answer.js';
+import type { Resolve } from './name-lookups.js';
 
 export interface ListenerCallerOptions {
   clock: Clock;
@@ -17,6 +18,8 @@ export interface ListenerCallerOptions {
   addresses: AddressPolicy;
   /** Looks names up; `dns.lookup` by default. */
   resolve?: Resolve;
+  /** How many names can be looked up at a time. Default 2, as Node has it. */
+  lookupThreads?: number;
   /**
    * Connections to one origin at a time; a call beyond it waits, inside its time-out. The nodes' own concurrency is the
    * bound that counts, this one is for many nodes behind one address. Default 1024.
@@ -86,7 +89,8 @@ class HttpListenerCaller implements ListenerCaller {
       connect: guardedConnector({
         policy: options.addresses,
         timeoutMs: CONNECT_TIMEOUT_MS,
-        ...(options.resolve === undefined ? {} : { resolve: options.resolve }),
+        resolve: options.resolve,
+        lookupThreads: options.lookupThreads,
       }),
     });
   }

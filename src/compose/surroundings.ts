@@ -96,7 +96,12 @@ export async function openSurroundings(config: Config, parts: Parts) {
   const tokens = new SqlTokenStore({ database });
   const lockout = new Lockout({ clock, options: config.access.lockout });
   const access = new Access({ tokens, audit, registry, lockout, metrics, clock, log, adminToken: config.adminToken });
-  const caller = createListenerCaller({ clock, userAgent: USER_AGENT, addresses });
+  const caller = createListenerCaller({
+    clock,
+    userAgent: USER_AGENT,
+    addresses,
+    lookupThreads: config.callback.lookupThreads,
+  });
   parts.add('caller', caller, (part) => part.close());
   const redeliveryStore = new SqlRedeliveryStore({ database });
   const redelivery = new Redelivery({ store: redeliveryStore, broker, registry, metrics, clock });

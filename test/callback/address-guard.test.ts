@@ -8,9 +8,9 @@ import {
   type AddressInfo,
   type Server,
 } from 'node:net';
-import type { Resolve } from '../../src/callback/address-guard.js';
 import { AddressPolicy, type AddressRules } from '../../src/callback/address-policy.js';
 import { createListenerCaller } from '../../src/callback/listener-caller.js';
+import type { Resolve } from '../../src/callback/name-lookups.js';
 import type { Listener } from '../../src/core/model.js';
 import type { ListenerAnswer, ListenerCaller } from '../../src/core/ports.js';
 import { ListenerStub } from '../support/listener-stub.js';
@@ -197,6 +197,25 @@ describe('a host that is a name', () => {
     expect(stub.calls()).toHaveLength(20);
     expect(resolve.asked).toHaveLength(stub.connections.made);
     expect(stub.connections.made).toBeLessThan(5);
+  });
+
+  it('is looked up once for all connections that wait for it, and again for the next', async () => {
+    const asked: (() => void)[] = [];
+    const resolve: Resolve = (_, __, callback) => {
+      asked.push(() => callback(null, [{ address: '127.0.0.1', family: 4 }]));
+    };
+    const caller = aCaller(OPEN, resolve);
+    const calls = Array.from({ length: 19 }, () => call(caller, at('listener.test')));
+    await until('it is asked for', () => asked.length > 0);
+    asked[0]?.();
+    for (const answer of await Promise.all(calls)) expect(answer).toMatchObject({ kind: 'success' });
+    expect(asked).toHaveLength(1);
+    stub.cutConnections();
+    await until('the connections are gone', () => stub.connections.open === 0);
+    const next = call(caller, at('listener.test'));
+    await until('it is asked for again', () => asked.length === 2);
+    asked[1]?.();
+    expect(await next).toMatchObject({ kind: 'success' });
   });
 
   it('that nobody knows is unreachable, as before', async () => {

@@ -201,6 +201,19 @@ describe('reading the configuration', () => {
     expect(addresses({ EVENT_CENTER_CALLBACK_ADDRESSES: 'production' })).toBe('production');
   });
 
+  it.each([
+    [undefined, 2],
+    ['4', 2],
+    ['5', 3],
+    ['16', 8],
+    ['1', 1],
+    ['0', 1],
+    ['many', 1],
+    ['100000', 512],
+  ])('with UV_THREADPOOL_SIZE %s knows of %s threads for look-ups', (size, threads) => {
+    expect(loadConfig(size === undefined ? {} : { UV_THREADPOOL_SIZE: size }).callback.lookupThreads).toBe(threads);
+  });
+
   it('takes networks as a list, by their length or as one address', () => {
     const all = ['10.1.0.0/16', '10.2.3.4', 'fd12::/48', '::1', '0.0.0.0/0', '::/0'];
     const { callback } = loadConfig({
