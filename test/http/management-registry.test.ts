@@ -1,4 +1,6 @@
+import type { ListenerAnswer } from '../../src/core/ports.js';
 import { aManagementApp, anAnswer, type ManagementKit } from '../support/management.js';
+import { until } from '../support/until.js';
 
 let kit: ManagementKit;
 
@@ -408,6 +410,52 @@ describe('/listeners/{id}/test', () => {
     expect((await kit.api('post', `/listeners/${plugin.id}/test`)).body.code).toBe('CONFLICT');
     const odd = await kit.api('post', `/listeners/${plugin.id}/test`, { body: { payload: 1 } });
     expect([odd.status, odd.body.errors[0].path]).toEqual([422, 'payload']);
+  });
+});
+
+describe('tests that run at the same time', () => {
+  /** Begins as many tests, which are answered when the test says so. */
+  const begin = (id: unknown, count: number) =>
+    Array.from({ length: count }, () => kit.api('post', `/listeners/${String(id)}/test`, { role: 'operator' }));
+
+  const anotherListener = ({ nodeCode, eventTypeId, url }: any): Promise<any> =>
+    created('/listeners', { name: 'other', nodeCode, eventTypeId, url });
+
+  it('are 4 of one listener, and others wait for none of them', async () => {
+    const listener = await aListener();
+    const other = await anotherListener(listener);
+    let end = (_: ListenerAnswer): void => undefined;
+    kit.caller.answer = new Promise((resolve) => (end = resolve));
+    const running = begin(listener.id, 4);
+    await until('they run', () => kit.caller.calls.length === 4);
+    const [refused] = await Promise.all(begin(listener.id, 1));
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { code: 'RATE_LIMITED', detail: 'of a listener 4 tests may run at a time; wait until one has ended' },
+    });
+    expect(refused!.headers['retry-after']).toBe('2');
+    const others = begin(other.id, 1);
+    await until('it runs', () => kit.caller.calls.length === 5);
+    end(anAnswer());
+    for (const answer of await Promise.all([...running, ...others])) expect(answer.status).toBe(200);
+    const [again] = await Promise.all(begin(listener.id, 1));
+    expect(again!.status).toBe(200);
+  });
+
+  it('are 32 in a process', async () => {
+    const listeners = [await aListener()];
+    while (listeners.length < 9) listeners.push(await anotherListener(listeners[0]));
+    let end = (_: ListenerAnswer): void => undefined;
+    kit.caller.answer = new Promise((resolve) => (end = resolve));
+    const running = listeners.slice(0, 8).flatMap(({ id }) => begin(id, 4));
+    await until('they run', () => kit.caller.calls.length === 32);
+    const [refused] = await Promise.all(begin(listeners[8]!.id, 1));
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { code: 'RATE_LIMITED', detail: 'in a process 32 tests may run at a time; wait until one has ended' },
+    });
+    end(anAnswer());
+    for (const answer of await Promise.all(running)) expect(answer.status).toBe(200);
   });
 });
 

@@ -31,7 +31,7 @@ export interface ManagementKit extends RegistryAdminKit {
   audit: MemoryAuditStore;
   journal: FakeJournal;
   deliveries: FakeDeliveries;
-  caller: { calls: ListenerCall[]; answer: ListenerAnswer };
+  caller: { calls: ListenerCall[]; answer: ListenerAnswer | Promise<ListenerAnswer> };
   /** Depths by `<kind>` or `<kind> <node code>`. */
   depths: Map<string, number | null>;
   brokerAway: { value: boolean };
@@ -61,7 +61,7 @@ export async function aManagementApp(): Promise<ManagementKit> {
   }
   const apiAccess = accessOf({ tokens, audit, clock, registry });
   const logged: ManagementKit['logged'] = [];
-  const caller = { calls: [] as ListenerCall[], answer: anAnswer() };
+  const caller: ManagementKit['caller'] = { calls: [], answer: anAnswer() };
   const depths = new Map<string, number | null>();
   const brokerAway = { value: false };
   const surroundings: Surroundings = {

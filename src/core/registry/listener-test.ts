@@ -9,9 +9,40 @@ import type { RegistryView } from './registry.js';
 export interface ListenerTestDeps {
   registry: Pick<RegistryView, 'refreshed'>;
   caller: Pick<ListenerCaller, 'call'>;
+  testPlaces: TestPlaces;
   audit: AuditStore;
   clock: Clock;
   log: Log;
+}
+
+const MOST_OF_LISTENER = 4;
+const MOST_OF_PROCESS = 32;
+
+/** Bounds the tests that run at a time: they share the connections to an origin with the deliveries of all nodes. */
+export class TestPlaces {
+  readonly #taken = new Map<string, number>();
+  #all = 0;
+
+  /** @throws RATE_LIMITED while there is none. */
+  async within<Result>(listenerId: string, work: () => Promise<Result>): Promise<Result> {
+    const taken = this.#taken.get(listenerId) ?? 0;
+    if (taken >= MOST_OF_LISTENER) throw noPlace(`of a listener ${String(MOST_OF_LISTENER)}`);
+    if (this.#all >= MOST_OF_PROCESS) throw noPlace(`in a process ${String(MOST_OF_PROCESS)}`);
+    this.#taken.set(listenerId, taken + 1);
+    this.#all += 1;
+    try {
+      return await work();
+    } finally {
+      this.#all -= 1;
+      const left = (this.#taken.get(listenerId) ?? 1) - 1;
+      if (left === 0) this.#taken.delete(listenerId);
+      else this.#taken.set(listenerId, left);
+    }
+  }
+}
+
+function noPlace(rule: string): EventCenterError {
+  return new EventCenterError('RATE_LIMITED', `${rule} tests may run at a time; wait until one has ended`);
 }
 
 /** The text of the sample and its tenant; null sends none. */
@@ -23,7 +54,7 @@ export interface Sample {
 /**
  * Calls a listener once with a sample under a fresh event id, by the code and in the format of a real delivery, and
  * returns what came back. Nothing is recorded but an audit entry, and nothing is retried.
- * @throws NOT_FOUND; CONFLICT for a plugin, which only its own process can call.
+ * @throws NOT_FOUND; CONFLICT for a plugin, which only its own process can call; RATE_LIMITED when too many run.
  */
 export async function testListener(
   deps: ListenerTestDeps,
@@ -56,7 +87,9 @@ export async function testListener(
     deliverAt: null,
     registryVersion: snapshot.version,
   };
-  const answer = await deps.caller.call({ event, listener, node, attempt: 1 });
+  const answer = await deps.testPlaces.within(listenerId, () =>
+    deps.caller.call({ event, listener, node, attempt: 1 }),
+  );
   const detail = { eventId: event.eventId, kind: answer.kind, status: answer.status };
   await appendAudit(deps, actor, { action: 'listener.tested', subjectKind: 'listener', subjectId: listenerId, detail });
   return answer;

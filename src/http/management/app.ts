@@ -1,6 +1,7 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../../core/ports.js';
+import { TestPlaces } from '../../core/registry/listener-test.js';
 import { authenticate, permit } from './authenticate.js';
 import type { ManagementDeps } from './dependencies.js';
 import { docsRoutes } from './docs.js';
@@ -29,7 +30,7 @@ export function createManagementApp(deps: ManagementDeps): Express {
   app.use(docsRoutes(openApiDocument(routes, { contextPath: deps.contextPath, publishes })));
 
   app.use(API_PREFIX, authenticate(deps.access));
-  mountRoutes(app, routes, deps);
+  mountRoutes(app, routes, { ...deps, testPlaces: new TestPlaces() });
   if (deps.publishEvents !== undefined) {
     app.post(`${API_PREFIX}/events`, permit(PUBLISHING, deps.metrics), ...deps.publishEvents);
   }

@@ -33,7 +33,8 @@ export function listenerTestRoute(): Route {
     path: '/listeners/{id}/test',
     summary: 'Call a listener with a sample',
     description:
-      'Sends a sample under a fresh event id by the code of real deliveries, also when the listener is disabled.',
+      'Sends a sample under a fresh event id by the code of real deliveries, also when the listener is disabled. ' +
+      'At most 4 of one listener and 32 in a process run at a time; beyond, 429.',
     tag: 'Listeners',
     role: 'operator',
     scope: 'node',
