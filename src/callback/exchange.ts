@@ -30,6 +30,9 @@ export type ExchangeResult =
 
 /** The most that is read of an answer's body (protocol page, section 3). */
 const MAX_ANSWER_BYTES = 64 * 1024;
+/** The most interim answers before the final one, and the most characters of all their headers, as of one head. */
+const MOST_INTERIM = 16;
+const MAX_INTERIM_HEADERS = 16 * 1024;
 
 /**
  * Sends a request and takes its answer, all within `timeoutMs`, connecting included. Never rejects and follows nothing.
@@ -40,7 +43,8 @@ const MAX_ANSWER_BYTES = 64 * 1024;
  * connection is given up, because draining it could take for ever.
  *
  * Interim answers before the final one are skipped, except `100 Continue`, which was not asked for (no `Expect` is ever
- * sent): undici gives the connection up at one, by design and without an option, and the exchange is `incomplete`.
+ * sent): undici gives the connection up at one, by design and without an option, and the exchange is `incomplete`. So it
+ * is when there are more of them, or longer ones, than anybody has a use for.
  */
 export function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Promise<ExchangeResult> {
   return new Promise((resolve) => new Exchange(dispatcher, request, resolve).send());
@@ -53,6 +57,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #resolve: ((result: ExchangeResult) => void) | null;
   #controller: Dispatcher.DispatchController | null = null;
   #sentAgain = false;
+  #interim = 0;
+  #interimHeaders = 0;
   #status: number | null = null;
   #contentType: string | null = null;
   #retryAfter: string | null = null;
@@ -82,15 +88,30 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
     // Interim answers, such as 103 Early Hints: the final one is still to come.
-    if (status < 200) return;
+    if (status < 200) {
+      this.#skipInterim(controller, headers);
+      return;
+    }
     this.#status = status;
     this.#contentType = first(headers['content-type']);
     this.#retryAfter = first(headers['retry-after']);
+  }
+
+  #skipInterim(
+    controller: Dispatcher.DispatchController,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    this.#interim += 1;
+    for (const [name, value] of Object.entries(headers)) this.#interimHeaders += name.length + String(value).length;
+    if (this.#interim <= MOST_INTERIM && this.#interimHeaders <= MAX_INTERIM_HEADERS) return;
+    const most = this.#interim > MOST_INTERIM ? `${MOST_INTERIM}` : `${MAX_INTERIM_HEADERS / 1024} KiB of headers of`;
+    this.#fail(`more than ${most} interim answers came instead of an answer`);
+    controller.abort(new Error('enough of interim answers was read'));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -205,6 +205,38 @@ describe('what an answer means', () => {
     }
   });
 
+  it('is still the final answer after a handful of interim ones', async () => {
+    const interim = 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'.repeat(16);
+    const peer = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.write(`${interim}HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n`));
+    });
+    const answer = await call({ url: `http://127.0.0.1:${await listen(peer)}/` });
+    expect(answer).toMatchObject({ kind: 'refused', status: 500, error: 'answered 500' });
+    await caller.close();
+    await new Promise((resolve) => peer.close(resolve));
+  });
+
+  it.each([
+    ['many', '', 'more than 16 interim answers came instead of an answer'],
+    [
+      'long',
+      `link: ${'x'.repeat(6_000)}\r\n`,
+      'more than 16 KiB of headers of interim answers came instead of an answer',
+    ],
+  ])('is unreachable when %s interim ones come', async (_, header, error) => {
+    const interim = `HTTP/1.1 103 Early Hints\r\n${header}\r\n`.repeat(17);
+    const peer = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.write(interim));
+    });
+    const answer = await call({ url: `http://127.0.0.1:${await listen(peer)}/`, timeoutMs: 2_000 });
+    await caller.close();
+    await new Promise((resolve) => peer.close(resolve));
+    expect(answer).toMatchObject({ kind: 'unreachable', status: null, error });
+    expect(answer.durationMs).toBeLessThan(1_500);
+  });
+
   it('tells when a listener wants to be asked again', async () => {
     stub.answer('/l', { status: 503, retryAfter: '7', body: 'busy' });
     expect(await call()).toMatchObject({ kind: 'refused', status: 503, retryAfterMs: 7_000, response: 'busy' });
