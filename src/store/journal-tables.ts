@@ -158,6 +158,7 @@ function chainTable(columns: Columns): TableShape {
       message_id: nullable(columns.text(128)),
       updated_at: columns.time(),
     },
+    indices: [{ name: 'pub_event_chain_updated', columns: ['updated_at', 'event_id'] }],
   };
 }
 

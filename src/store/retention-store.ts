@@ -3,7 +3,7 @@ import type { EventState } from '../core/model.js';
 import type { RetentionStore } from '../core/ports.js';
 import type { Database } from './database.js';
 import { skipLockedClause } from './skip-locked.js';
-import { deleteOldest, execute, placeholders, rowsOf } from './sql.js';
+import { deleteOldest, execute, placeholders, rowsOf, type OldRows } from './sql.js';
 
 /** States of events that nothing will happen to any more by itself. */
 const SETTLED: EventState[] = ['no-listener', 'failed', 'succeeded', 'skipped'];
@@ -52,6 +52,11 @@ export class SqlRetentionStore implements RetentionStore {
     });
   }
 
+  deleteChains(before: number, limit: number): Promise<number> {
+    const condition = 'NOT EXISTS (SELECT 1 FROM pub_event e WHERE e.event_id = pub_event_chain.event_id)';
+    return this.#deleteOldest({ table: 'pub_event_chain', column: 'updated_at', condition, before, limit });
+  }
+
   deleteFailures(before: number, limit: number): Promise<number> {
     return this.#deleteOldest({ table: 'pub_event_failure', column: 'failed_at', before, limit });
   }
@@ -64,7 +69,7 @@ export class SqlRetentionStore implements RetentionStore {
     return this.#deleteOldest({ table: 'pub_replay', column: 'finished_at', before, limit });
   }
 
-  #deleteOldest(what: { table: string; column: string; before: number; limit: number }): Promise<number> {
+  #deleteOldest(what: OldRows): Promise<number> {
     return this.#database.run((manager) => deleteOldest(manager, what));
   }
 }

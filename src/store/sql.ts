@@ -64,13 +64,20 @@ export async function insertRows(manager: EntityManager, insert: Insert): Promis
   }
 }
 
-/** Deletes up to `limit` rows whose `column` is below `before`, oldest first; gives how many there were. */
-export function deleteOldest(
-  manager: EntityManager,
-  what: { table: string; column: string; before: number; limit: number },
-): Promise<number> {
-  const { table, column, before, limit } = what;
-  const oldest = `WHERE ${column} < ? ORDER BY ${column} LIMIT ?`;
+/** Rows of a table whose `column` is below `before`; those only for which `condition` holds, where there is one. */
+export interface OldRows {
+  table: string;
+  column: string;
+  condition?: string;
+  before: number;
+  limit: number;
+}
+
+/** Deletes up to `limit` of these rows, oldest first; gives how many there were. */
+export function deleteOldest(manager: EntityManager, what: OldRows): Promise<number> {
+  const { table, column, condition, before, limit } = what;
+  const and = condition === undefined ? '' : ` AND ${condition}`;
+  const oldest = `WHERE ${column} < ?${and} ORDER BY ${column} LIMIT ?`;
   const isSqlite = manager.dataSource.options.type === 'better-sqlite3';
   const sql = isSqlite
     ? `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ${oldest})`

@@ -2,11 +2,14 @@ import { uuidV7 } from '../../src/core/ids.js';
 import type { Event, Listener, Outcome } from '../../src/core/model.js';
 import { Retention } from '../../src/core/recording/retention.js';
 import { SqlAuditStore } from '../../src/store/audit-store.js';
+import { SqlClaimStore } from '../../src/store/claim-store.js';
+import { uuidFromBytes, uuidToBytes } from '../../src/store/columns.js';
 import type { Database } from '../../src/store/database.js';
 import { SqlIdempotencyStore } from '../../src/store/idempotency-store.js';
 import { SqlJournalStore } from '../../src/store/journal-store.js';
 import { SqlReplayStore } from '../../src/store/replay-store.js';
 import { SqlRetentionStore } from '../../src/store/retention-store.js';
+import { execute, rowsOf } from '../../src/store/sql.js';
 import { recordingLog } from '../support/accepting.js';
 import { describeEachDatabase, type TestDatabase } from '../support/databases.js';
 import { countRows, eventStateIn } from '../support/journal-seed.js';
@@ -104,6 +107,41 @@ describeEachDatabase('retention', (create) => {
     for (let i = 0; i < 25; i += 1) await record(EVENTS_MS + 1 + i, [{ state: 'succeeded' }]);
     await clear(10);
     expect(await countRows(database, 'pub_event')).toBe(0);
+  });
+
+  it('deletes claims of which no event is recorded when they are old enough, in batches', async () => {
+    const claims = new SqlClaimStore({ database });
+    /** A claim of this age, which is made by the clock of the machine. */
+    const claim = async (eventId: string, ageMs: number): Promise<string> => {
+      await claims.claim({ eventId, nodeCode: 'A', generation: 1, sequence: 0, messageId: 'm' });
+      const sql = 'UPDATE pub_event_chain SET updated_at = ? WHERE event_id = ?';
+      await database.run((manager) => execute(manager, sql, [clock.time - ageMs, uuidToBytes(eventId)]));
+      return eventId;
+    };
+    for (let i = 0; i < 25; i += 1) await claim(uuidV7(), EVENTS_MS + 1 + i);
+    const kept = [
+      await claim(uuidV7(), EVENTS_MS - 1),
+      await claim((await record(10 * EVENTS_MS, [])).eventId, EVENTS_MS + 1),
+      await claim((await record(0, [])).eventId, 0),
+    ];
+    await clear(10);
+    const left = await database.run((manager) =>
+      rowsOf<{ event_id: Buffer }>(manager, 'SELECT event_id FROM pub_event_chain'),
+    );
+    expect(left.map((row) => uuidFromBytes(row.event_id)).sort()).toEqual(kept.sort());
+  });
+
+  it('finds such claims by their age', async () => {
+    const explain = database.isSqlite ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
+    const plan = await database.run((manager) =>
+      rowsOf(
+        manager,
+        `${explain} SELECT event_id FROM pub_event_chain WHERE updated_at < ? AND NOT EXISTS
+          (SELECT 1 FROM pub_event e WHERE e.event_id = pub_event_chain.event_id) ORDER BY updated_at LIMIT ?`,
+        [clock.time, 10],
+      ),
+    );
+    expect(JSON.stringify(plan)).toContain('pub_event_chain_updated');
   });
 
   it('keeps failures, audit log, keys and replays for their own times', async () => {

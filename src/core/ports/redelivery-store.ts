@@ -125,6 +125,8 @@ export interface RetentionStore {
    * Never one that is `pending`, `retrying` or `scheduled`.
    */
   deleteEvents(before: number, limit: number): Promise<number>;
+  /** Chains of which no event is recorded: claims, and outcomes whose event never came, last gone on before `before`. */
+  deleteChains(before: number, limit: number): Promise<number>;
   deleteFailures(before: number, limit: number): Promise<number>;
   deleteAudit(before: number, limit: number): Promise<number>;
   /** Replays that were over before `before`. */

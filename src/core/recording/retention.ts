@@ -9,7 +9,7 @@ export interface RetentionDeps {
   intervalMs: number;
   /** Rows per statement; small, so that nobody waits for their locks. */
   batchRows: number;
-  /** How long each is kept. Finished replays are kept as long as the failures. */
+  /** How long each is kept. Chains without an event are kept as long as events, finished replays as long as failures. */
   eventsMs: number;
   failuresMs: number;
   auditMs: number;
@@ -45,6 +45,7 @@ export class Retention {
     const now = clock.now();
     await store.exclusively('retention', async () => {
       await this.#drain('events', signal, () => store.deleteEvents(now - eventsMs, batchRows));
+      await this.#drain('chains', signal, () => store.deleteChains(now - eventsMs, batchRows));
       await this.#drain('failures', signal, () => store.deleteFailures(now - failuresMs, batchRows));
       await this.#drain('audit', signal, () => store.deleteAudit(now - auditMs, batchRows));
       await this.#drain('replays', signal, () => store.deleteReplays(now - failuresMs, batchRows));
