@@ -4,16 +4,7 @@
  * Used by the other scripts, and by itself as `node scripts/prepare.mjs`.
  */
 import { spawn } from 'node:child_process';
-import {
-  existsSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  closeSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, openSync, readFileSync, readdirSync, rmSync, statSync, closeSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
