@@ -3,8 +3,8 @@
  * or own ones that are started for the run and removed after it.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { installPackages, missingPackages } from './debian-packages.mjs';
 import { startMariaDb, startRabbitMq } from './own-services.mjs';
 import { ROOT, run } from './prepare.mjs';
 
@@ -19,7 +19,6 @@ const KINDS = {
     variable: 'EVENT_CENTER_TEST_BROKER_URL',
     defaultUrl: 'amqp://guest:guest@127.0.0.1:5672',
     versionOf: brokerVersion,
-    binaries: ['/usr/lib/rabbitmq/bin/rabbitmq-server'],
     start: startRabbitMq,
     debianPackage: 'rabbitmq-server',
     composePort: 5672,
@@ -30,7 +29,6 @@ const KINDS = {
     variable: 'EVENT_CENTER_TEST_DATABASE_URL',
     defaultUrl: 'mysql://root@127.0.0.1:3306',
     versionOf: databaseVersion,
-    binaries: ['/usr/sbin/mariadbd', '/usr/bin/mariadb-install-db'],
     start: startMariaDb,
     debianPackage: 'mariadb-server',
     composePort: 3306,
@@ -84,7 +82,8 @@ async function startMissing(missing, stops) {
       say(`the container engine could not start them (${reasonOf(error)})`);
     }
   }
-  if (!missing.every(isInstalled)) await installPackages(missing.filter((kind) => !isInstalled(kind)));
+  const packages = missingPackages(missing.map((kind) => kind.debianPackage));
+  if (packages.length > 0) await installPackages(packages, { say, whatToDo: whatToInstall(missing) });
   const started = {};
   for (const kind of missing) {
     say(`starting ${kind.name} for this run`);
@@ -117,23 +116,6 @@ async function startContainers(missing, stops) {
     started[kind.variable] = await described(kind, kind.composeUrl(port.stdout.trim()), 'started by docker compose');
   }
   return started;
-}
-
-function isInstalled(kind) {
-  return kind.binaries.every((path) => existsSync(path));
-}
-
-async function installPackages(kinds) {
-  const packages = kinds.map((kind) => kind.debianPackage);
-  if (!existsSync('/usr/bin/apt-get') || process.getuid?.() !== 0) throw new Error(whatToInstall(kinds));
-  say(`installing ${packages.join(', ')} with apt-get`);
-  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  try {
-    await run('apt-get', ['update', '-qq'], { env: environment });
-    await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env: environment });
-  } catch (error) {
-    throw new Error(`${error.message}\n${whatToInstall(kinds)}`, { cause: error });
-  }
 }
 
 function whatToInstall(kinds) {

@@ -3,9 +3,11 @@
  * receivers, then compared with the API. Writes the tables of `docs/reliability.md`. Exit code 0 only when all held.
  */
 import { parseArgs } from 'node:util';
+import { installPackages, missingPackages } from '../../scripts/debian-packages.mjs';
 import { chooseScenarios, loadScenarios } from './catalogue.js';
 import { keepResult, writeTables } from './results.js';
 import { runScenario, type RunOptions } from './run-scenario.js';
+import type { Scenario } from './scenario.js';
 import { ownServices, sharedServices } from './services.js';
 
 const USAGE = `npm run test:faults -- [option …] [scenario …]     a name, or its beginning; all without one
@@ -50,12 +52,22 @@ async function main(): Promise<void> {
     return;
   }
   const chosen = chooseScenarios(all, { names: positionals, short, plant, transport: values.transport ?? null });
+  await installMissing(chosen);
   const startedAt = Date.now();
   const failed = await runAll(chosen, { short, plant, keep });
   for (const name of failed) console.log(`FAILED ${name}`);
   console.log(`\nin ${Math.round((Date.now() - startedAt) / 1000)} s`);
   console.log(`${chosen.length - failed.length} passed, ${failed.length} failed`);
   process.exitCode = failed.length === 0 ? 0 : 1;
+}
+
+/** The services of the scenarios, and what some need beside them, are Debian's packages. */
+async function installMissing(chosen: Scenario[]): Promise<void> {
+  const needed = chosen.flatMap(({ packages = [] }) => packages);
+  const missing = missingPackages(['rabbitmq-server', 'mariadb-server', ...needed]);
+  if (missing.length === 0) return;
+  const whatToDo = `The scenarios need Debian's packages: apt-get install ${missing.join(' ')}`;
+  await installPackages(missing, { say: console.log, whatToDo });
 }
 
 /** Runs one after another; gives the names of those that did not hold. */

@@ -1,3 +1,4 @@
+import type { DebianPackage } from '../../scripts/debian-packages.mjs';
 import type { RunReport } from './run-report.js';
 import type { ServicesWanted } from './services.js';
 import type { Setting } from './setting.js';
@@ -35,6 +36,8 @@ export interface Scenario {
   sharesServices?: boolean;
   /** RabbitMQ and MariaDB, one of each, when absent. */
   services?: ServicesWanted;
+  /** Debian's packages beside those of RabbitMQ and MariaDB. */
+  packages?: DebianPackage[];
   /** Longest time the scenario may take, in ms; ten minutes when absent. */
   timeLimitMs?: number;
   run(stage: Stage): Promise<void>;

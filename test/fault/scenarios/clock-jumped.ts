@@ -1,19 +1,18 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileOf } from '../../../scripts/debian-packages.mjs';
 import { pause } from '../../support/pause.js';
 import { closeAndCompare } from '../closing.js';
 import { startLoad } from '../generator.js';
 import type { Scenario, Stage } from '../scenario.js';
 import { register } from '../setting.js';
 
-/** Debian's package `faketime`. */
-const LIBRARIES = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((name) => `/usr/lib/${name}/faketime/libfaketime.so.1`);
 const DELAY_MS = 2_000;
 const SWEEP = { EVENT_CENTER_JOURNAL_SWEEP_INTERVAL_MS: '1000', EVENT_CENTER_JOURNAL_SWEEP_GRACE_MS: '20000' };
 
 /** The wall clock of the only worker jumps an hour ahead, then an hour behind the true time, and comes back. */
 async function clockJumped({ setting, report }: Stage): Promise<void> {
-  const library = LIBRARIES.find((path) => existsSync(path));
+  const library = fileOf('faketime');
   if (library === undefined) throw new Error('expected libfaketime: apt-get install faketime');
   const clock = join(setting.folder, 'clock');
   const jump = (offset: string): void => {
@@ -70,6 +69,7 @@ export const scenarios: Scenario[] = [
     promise:
       'The wall clock of the only worker jumps an hour ahead and two back under load: nothing is lost, repeated or early.',
     sharesServices: true,
+    packages: ['faketime'],
     run: clockJumped,
   },
 ];
