@@ -134,19 +134,24 @@ const tooManyConnections: DatabaseFault = {
   lastsMs: 15_000,
   shows: 'database',
   environment: (setting) => asUser(setting),
-  begin: async ({ setting }) => {
+  begin: async ({ setting, report }) => {
     const { url } = setting.database;
     const root = await createConnection(url);
+    await createUser(root, 'others', url);
     // The least that MariaDB takes; root has one more.
     await root.query('SET GLOBAL max_connections = 10');
+    // Else the centre is back before the others have come.
+    await root.query("ALTER USER 'centre'@'127.0.0.1' ACCOUNT LOCK");
     await killConnections(root, 0, () => true);
     const others: Connection[] = [];
     for (const giveUpAt = Date.now() + 5_000; others.length < 10 && Date.now() < giveUpAt;) {
-      await createConnection(userUrl(url)).then(
+      await createConnection(userUrl(url, 'others')).then(
         (connection) => others.push(connection),
-        () => killConnections(root, 0, () => true),
+        () => pause(50),
       );
     }
+    await root.query("ALTER USER 'centre'@'127.0.0.1' ACCOUNT UNLOCK");
+    report.require('others hold every connection', others.length === 10, others.length);
     return async () => {
       await root.query('SET GLOBAL max_connections = 151');
       await Promise.allSettled(others.map((connection) => connection.end()));
@@ -229,16 +234,21 @@ async function statusOf(session: Connection, name: string): Promise<number> {
 async function asUser(setting: Setting): Promise<Record<string, string>> {
   const { url } = setting.database;
   const session = await createConnection(url);
-  await session.query("CREATE OR REPLACE USER 'centre'@'127.0.0.1' IDENTIFIED BY 'centre'");
-  await session.query(`GRANT ALL ON ${new URL(url).pathname.slice(1)}.* TO 'centre'@'127.0.0.1'`);
+  await createUser(session, 'centre', url);
   await session.end();
-  return { EVENT_CENTER_DATABASE_URL: userUrl(url) };
+  return { EVENT_CENTER_DATABASE_URL: userUrl(url, 'centre') };
 }
 
-function userUrl(url: string): string {
+/** A user with all rights in the database of `url`, whose password is its name. */
+async function createUser(session: Connection, name: string, url: string): Promise<void> {
+  await session.query(`CREATE OR REPLACE USER '${name}'@'127.0.0.1' IDENTIFIED BY '${name}'`);
+  await session.query(`GRANT ALL ON ${new URL(url).pathname.slice(1)}.* TO '${name}'@'127.0.0.1'`);
+}
+
+function userUrl(url: string, name: string): string {
   const changed = new URL(url);
-  changed.username = 'centre';
-  changed.password = 'centre';
+  changed.username = name;
+  changed.password = name;
   return changed.href;
 }
 
