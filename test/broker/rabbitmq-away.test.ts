@@ -2,7 +2,8 @@ import { connect } from 'amqplib';
 import type { EventMessage } from '../../src/core/model.js';
 import type { Broker, NodeQueue } from '../../src/core/ports.js';
 import { brokerFixture, type BrokerFixture } from '../support/brokers.js';
-import { aMessage } from '../support/messages.js';
+import { aMessage, anOutcome } from '../support/messages.js';
+import { pause } from '../support/pause.js';
 import { TEST_BROKER_URL } from '../support/raw-broker.js';
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
@@ -266,6 +267,28 @@ describe('the RabbitMQ broker while RabbitMQ is away', () => {
       await expect(broker.publishEvent(aMessage())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       await until('it is repaired', () => broker.publishEvent(aMessage()).then(() => true));
       expect(await broker.depth({ kind: 'journal' })).toBeGreaterThan(0);
+    });
+
+    it('hands on what comes to an own queue that is deleted in the middle of a stream', async () => {
+      const broker = await fixture.start({ url });
+      let seen = 0;
+      await broker.consumeOutcomes({ prefetch: 1_000 }, () => {
+        seen += 1;
+        return Promise.resolve('ack');
+      });
+      let isOver = false;
+      const publish = async (): Promise<void> => {
+        while (!isOver) {
+          await broker.publishOutcomes([anOutcome()]).catch(() => pause(20));
+          await pause(5);
+        }
+      };
+      const streams = [publish(), publish(), publish(), publish()];
+      await until('they come', () => seen > 50);
+      await deleteQueue(fixture.names.outcomes);
+      const before = seen;
+      await until('they come again', () => seen > before + 500).finally(() => (isOver = true));
+      await Promise.all(streams);
     });
 
     it('refuses what its exchange does not take, and repairs', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { EventCenterError } from '../../core/errors.js';
 import type { EnsureOptions, Log, NodeQueue, Topology } from '../../core/ports.js';
 import { forEachLimited } from '../for-each-limited.js';
@@ -9,6 +10,11 @@ import type { RpcChannels } from './rpc-channels.js';
 
 const AT_A_TIME = 4;
 const RETRY_MS = 5000;
+/**
+ * An own queue that was deleted is declared again no sooner, in any process: where the name is taken again at once,
+ * RabbitMQ 3.10 moves the consumers of the old queue over by itself, untold, and what it sends them never leaves it.
+ */
+const DELETED_FOR_MS = 1000;
 
 export interface TopologyKeeperDeps {
   names: Names;
@@ -50,14 +56,15 @@ export class TopologyKeeper {
     this.#retry = null;
   }
 
-  /** Declares the centre's own objects. Returns whether one of their queues was not there before. */
-  async declareOwn(): Promise<{ created: boolean }> {
+  /** Declares the centre's own objects. Returns whether one of their queues was not there before, `afterMs` ago. */
+  async declareOwn(afterMs = 0): Promise<{ created: boolean }> {
     const { names } = this.#deps;
     const channels = this.#connected();
     let created = false;
     for (const queue of [names.journal, names.outcomes, names.dead]) {
       created ||= !(await queueExists(channels, queue));
     }
+    if (created && afterMs > 0) await pause(afterMs);
     await channels.run('declaring the own queues', (channel) => declareOwn(channel, names));
     return { created };
   }
@@ -70,7 +77,7 @@ export class TopologyKeeper {
   /** Declares everything again on the present connection, in case something was removed by others. */
   async repair(): Promise<{ created: boolean }> {
     this.#declared = new Set();
-    const own = await this.declareOwn();
+    const own = await this.declareOwn(DELETED_FOR_MS);
     await this.declareRemembered();
     return own;
   }
