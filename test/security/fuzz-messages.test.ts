@@ -63,7 +63,9 @@ function isChain(chain: unknown): boolean {
   if (!isRecord(chain)) return false;
   const { node, gen, seq, targets, settled, listener, attempt, before, due } = chain;
   const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
-  const isCounts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(isCount);
+  // The name of a prototype is no name: it is left out, whatever it holds.
+  const isCounts = (value: unknown): boolean =>
+    isRecord(value) && Object.entries(value).every(([name, one]) => name === '__proto__' || isCount(one));
   return (
     isName(node) &&
     [gen, attempt].every((one) => isCount(one) && one >= 1) &&
