@@ -1,5 +1,6 @@
 import { hasCode } from '../core/errors.js';
 import { GIVEN_UP } from '../core/given-up.js';
+import { keepNewest } from '../core/keep-newest.js';
 import type { Handler, Log, Settlement } from '../core/ports.js';
 import type { Decoded } from './message-format.js';
 import { messageOf } from './within.js';
@@ -18,10 +19,7 @@ export class HandlerFailures {
   /** One more; says how many there are now. */
   add(messageId: string): number {
     const failures = (this.#failures.get(messageId) ?? 0) + 1;
-    this.#failures.delete(messageId);
-    this.#failures.set(messageId, failures);
-    const [oldest] = this.#failures.keys();
-    if (this.#failures.size > MOST_REMEMBERED && oldest !== undefined) this.#failures.delete(oldest);
+    keepNewest(this.#failures, [messageId, failures], MOST_REMEMBERED);
     return failures;
   }
 

@@ -1,4 +1,5 @@
 import { lookup, type LookupAddress } from 'node:dns';
+import { keepNewest } from '../core/keep-newest.js';
 
 /** What a connection asks of a look-up beside the name. */
 export interface LookupHints {
@@ -138,9 +139,6 @@ export class NameLookups {
   }
 
   #remember(hostname: string, slow: boolean): void {
-    this.#known.delete(hostname);
-    this.#known.set(hostname, { slow, until: performance.now() + this.#rememberMs });
-    const [oldest] = this.#known.keys();
-    if (oldest !== undefined && this.#known.size > this.#rememberNames) this.#known.delete(oldest);
+    keepNewest(this.#known, [hostname, { slow, until: performance.now() + this.#rememberMs }], this.#rememberNames);
   }
 }

@@ -3,7 +3,7 @@ import { appendAudit } from './audit.js';
 import { EventCenterError, hasCode, invalidField, type FieldError } from '../errors.js';
 import { expectText, FieldProblems, rulesBrokenIn } from '../field-problems.js';
 import { uuidV7 } from '../ids.js';
-import { keepNewest } from './keep-newest.js';
+import { keepNewest } from '../keep-newest.js';
 import type { Lockout } from './lockout.js';
 import type { Changes } from '../registry/registry-change.js';
 import { CODE_LENGTH, NAME_LENGTH } from '../registry/registry-limits.js';

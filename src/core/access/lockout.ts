@@ -1,5 +1,5 @@
 import type { Clock } from '../ports.js';
-import { keepNewest } from './keep-newest.js';
+import { keepNewest } from '../keep-newest.js';
 
 export interface LockoutOptions {
   /** Failures within `windowMs` that lock an address; 0 never locks one. */
