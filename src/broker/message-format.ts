@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   DELIVERY_STATES,
+  LATEST_TIME,
   type ChainPosition,
   type DeliveryReason,
   type EventMessage,
@@ -30,8 +31,6 @@ export const MAX_META_BYTES = 32 * 1024;
 
 const EMPTY = Buffer.alloc(0);
 
-/** The end of the year 9999: what is later has no RFC 3339. */
-export const LATEST_TIME = 253_402_300_799_999;
 /** What a column of whole numbers holds. */
 const LARGEST_WHOLE = 2 ** 31 - 1;
 /** Far beyond what is ever counted, with room for what is counted on in an outcome, and from that in the store. */

@@ -14,6 +14,8 @@ export const BUILT_IN_NODE_CODE = 'EVENT_CENTER';
 export const DELIVERY_EXHAUSTED = 'DELIVERY_EXHAUSTED';
 /** The owner that lets every node send an event type. */
 export const OWNER_ALL = 'ALL';
+/** The end of the year 9999: what is later has no RFC 3339. */
+export const LATEST_TIME = 253_402_300_799_999;
 
 /**
  * A secret that does not open under the master key. It is of no use, and its type keeps anybody from using it; saving

@@ -6,9 +6,8 @@ import {
   encodeEvent,
   encodeOutcomes,
   LARGEST_COUNT,
-  LATEST_TIME,
 } from '../../src/broker/message-format.js';
-import type { Outcome } from '../../src/core/model.js';
+import { LATEST_TIME, type Outcome } from '../../src/core/model.js';
 import { anyWire, bytes, message, outcome } from '../support/any-message.js';
 import { aChain, aMessage, anOutcome } from '../support/messages.js';
 

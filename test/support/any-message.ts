@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { LARGEST_COUNT, LATEST_TIME, type WireMessage } from '../../src/broker/message-format.js';
-import type { EventMessage, Outcome } from '../../src/core/model.js';
+import { LARGEST_COUNT, type WireMessage } from '../../src/broker/message-format.js';
+import { LATEST_TIME, type EventMessage, type Outcome } from '../../src/core/model.js';
 
 const time = fc.integer({ min: 0, max: LATEST_TIME });
 const count = fc.integer({ min: 0, max: LARGEST_COUNT });

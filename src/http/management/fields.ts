@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseTime } from '../../core/accepting/deliver-at.js';
 import { isUuid } from '../../core/ids.js';
-import type { JsonValue } from '../../core/model.js';
+import { LATEST_TIME, type JsonValue } from '../../core/model.js';
 import type { UnreadablePlace } from '../../core/registry/unreadable-secret.js';
 
 /*
@@ -65,9 +65,8 @@ export function unreadableFields(places: UnreadablePlace[]): { unreadable?: stri
   return places.length === 0 ? {} : { unreadable: places.map((place) => place.field) };
 }
 
-/** The years 0 to 9999: RFC 3339 can say no other. */
+/** The begin of the year 0: RFC 3339 can say no earlier one. */
 const EARLIEST_TIME = -62_167_219_200_000;
-const LATEST_TIME = 253_402_300_799_999;
 
 /** A time that no RFC 3339 can say is shown as the nearest that can: rows of old may hold what a message said. */
 export function isoTime(ms: number): string {
