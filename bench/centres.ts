@@ -1,4 +1,8 @@
 /** Where a centre of the bench lives: a broker prefix and a database of its own, gone afterwards. */
+import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { startMariaDb, startRabbitMq } from '../scripts/own-services.mjs';
 import { startCentreProcess, type CentreOptions, type CentreProcess } from '../test/support/centre-process.js';
 import {
@@ -9,6 +13,9 @@ import {
   temporaryBroker,
   temporaryDatabase,
 } from './surroundings.js';
+
+/** Of the programs that the tests start it is `warn`. */
+const DEFAULT_LOG_LEVEL = 'info';
 
 /** A place at which centre processes can be started. */
 export interface Place {
@@ -58,18 +65,35 @@ export async function withOwnDatabase<T>(work: (databaseUrl: string) => Promise<
   }
 }
 
-/** Starts a centre process for `work` and stops it afterwards. */
+/**
+ * Starts a centre process for `work` and stops it afterwards. It logs as it does by default, a line per event and per
+ * attempt, into a file; of these only the others are shown, when it has ended.
+ */
 export async function withCentre<T>(
   place: Pick<Place, 'environment'>,
   options: Omit<CentreOptions, 'environment'> & { settings?: Record<string, string> },
   work: (centre: CentreProcess) => Promise<T>,
 ): Promise<T> {
   const { settings, ...others } = options;
-  const centre = await startCentreProcess({ ...others, environment: { ...place.environment, ...settings } });
+  const folder = mkdtempSync(join(tmpdir(), 'event-center-bench-'));
+  const logFile = join(folder, 'log');
   try {
-    return await work(centre);
+    const environment = { EVENT_CENTER_LOG_LEVEL: DEFAULT_LOG_LEVEL, ...place.environment, ...settings };
+    const centre = await startCentreProcess({ ...others, logFile, environment });
+    try {
+      return await work(centre);
+    } finally {
+      await centre.stop();
+    }
   } finally {
-    await centre.stop();
+    await showTroubles(logFile);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function showTroubles(logFile: string): Promise<void> {
+  for await (const line of createInterface({ input: createReadStream(logFile) })) {
+    if (!line.includes(`"level":"${DEFAULT_LOG_LEVEL}"`)) console.error(line);
   }
 }
 

@@ -9,7 +9,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string', default: '' },
     profile: { type: 'string' },
     set: { type: 'string', multiple: true, default: [] },
-    kinds: { type: 'string', default: 'bare,floor,centre,embedded' },
+    kinds: { type: 'string', default: 'bare,floor,centre,quiet,embedded' },
     nodes: { type: 'string', default: '1000' },
     backlog: { type: 'string', default: '100000' },
     rows: { type: 'string', default: '5000000' },

@@ -9,7 +9,7 @@ import { BROKER_URL, DATABASE_URL, temporaryBroker, temporaryDatabase } from '..
 
 const TRUSTED_FLOOR = 0.3;
 
-type Kind = 'bare' | 'floor' | 'centre' | 'embedded';
+type Kind = 'bare' | 'floor' | 'centre' | 'quiet' | 'embedded';
 interface Row extends Figures {
   kind: Kind;
   memoryMb: number | null;
@@ -24,7 +24,7 @@ interface Part {
 }
 
 const PARTS: Part[] = [
-  { name: 'one listener', nodes: [1], kinds: ['bare', 'floor', 'centre', 'embedded'] },
+  { name: 'one listener', nodes: [1], kinds: ['bare', 'floor', 'centre', 'quiet', 'embedded'] },
   { name: 'one node with four listeners', nodes: [4], kinds: ['floor', 'centre', 'embedded'] },
   { name: 'four nodes with a listener each', nodes: [1, 1, 1, 1], kinds: ['floor', 'centre', 'embedded'] },
 ];
@@ -114,11 +114,12 @@ async function onFloor(settings: { kind: 'bare' | 'floor'; nodes: string[][] }, 
 }
 
 async function onCentre(
-  kind: 'centre' | 'embedded',
+  kind: 'centre' | 'quiet' | 'embedded',
   nodes: string[][],
   { options, measured }: { options: BenchOptions; measured: Measured },
 ): Promise<Row> {
-  const { profile, settings } = options;
+  const { profile } = options;
+  const settings = kind === 'quiet' ? { EVENT_CENTER_LOG_LEVEL: 'warn', ...options.settings } : options.settings;
   const nodeArguments = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   const work = (environment: Record<string, string>): Promise<Row> =>
     withCentre({ environment }, { nodeArguments, settings }, async (centre) => {
