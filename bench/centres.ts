@@ -14,8 +14,8 @@ import {
   temporaryDatabase,
 } from './surroundings.js';
 
-/** Of the programs that the tests start it is `warn`. */
-const DEFAULT_LOG_LEVEL = 'info';
+/** How the centres of the bench log unless told otherwise: by their default. */
+export const DEFAULT_LOG_LEVEL = 'info';
 
 /** A place at which centre processes can be started. */
 export interface Place {

@@ -16,7 +16,7 @@ const GB = 1024 ** 3;
 export async function report(
   scenario: Scenario,
   result: ScenarioResult,
-  told: { command: string; options: object; seconds: number; writesPage: boolean },
+  told: { command: string; options: object; seconds: number; logLevel: string; writesPage: boolean },
 ): Promise<void> {
   const machine = await machineText();
   const at = new Date().toISOString();
@@ -36,7 +36,7 @@ export async function report(
   console.log(`\nwritten as JSON: bench/results/${file}`);
   if (!told.writesPage) return;
   for (const plot of result.plots) await drawPlot(plot, join(DOCS, 'performance', plot.file));
-  const measured = `Measured ${at.slice(0, 10)} by \`${command}\` in ${seconds} s on ${machine}.`;
+  const measured = `Measured ${at.slice(0, 10)} by \`${command}\` in ${seconds} s on ${machine}, log level ${told.logLevel}.`;
   await writePart(scenario.name, markdownOf(result, measured));
   console.log('written: docs/performance.md');
 }

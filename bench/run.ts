@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME…`: runs scenarios, one after another; without a name it says which there are. See bench/README.md. */
+import { DEFAULT_LOG_LEVEL } from './centres.js';
 import { GIVEN, NAMES, OPTIONS } from './options.js';
 import { report } from './report.js';
 import { backlog } from './scenarios/backlog.js';
@@ -25,5 +26,6 @@ for (const scenario of SCENARIOS.filter(({ name }) => NAMES.includes('all') || N
   const result = await scenario.run(OPTIONS);
   const seconds = Math.round((performance.now() - begunAt) / 1000);
   const command = ['npm run bench --', scenario.name, ...GIVEN].join(' ');
-  await report(scenario, result, { command, options: OPTIONS, seconds, writesPage: OPTIONS.writesPage });
+  const logLevel = OPTIONS.settings['EVENT_CENTER_LOG_LEVEL'] ?? DEFAULT_LOG_LEVEL;
+  await report(scenario, result, { command, options: OPTIONS, seconds, logLevel, writesPage: OPTIONS.writesPage });
 }
