@@ -1,5 +1,5 @@
 /** Where a centre of the bench lives: a broker prefix and a database of its own, gone afterwards. */
-import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -86,7 +86,7 @@ export async function withCentre<T>(
       await centre.stop();
     }
   } finally {
-    await showTroubles(logFile);
+    if (existsSync(logFile)) await showTroubles(logFile);
     rmSync(folder, { recursive: true });
   }
 }

@@ -9,7 +9,7 @@ const TEXT = Symbol.for('message');
 
 /**
  * A JSON line per happening on standard error, so that standard output stays for the ready line.
- * `fields` are written as they are; callers keep secrets and payloads out.
+ * `fields` are written as they are, beside `timestamp`, `level` and `message`; callers keep secrets and payloads out.
  */
 export function createLog(level: string): Log {
   const logger = winston.createLogger({

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const LOG = pathToFileURL(join(process.cwd(), 'dist', 'src', 'log.js')).href;
+const LOG = JSON.stringify(pathToFileURL(join(process.cwd(), 'dist', 'src', 'log.js')).href);
 
 /** What a process that begins with `const log = createLog(level)` has written when it has ended. */
 function written(level: string, script: string): Promise<{ lines: string[]; output: string }> {
-  const source = `import { createLog } from '${LOG}'; const log = createLog('${level}'); ${script}`;
+  const source = `import { createLog } from ${LOG}; const log = createLog('${level}'); ${script}`;
   return new Promise((resolve) => {
     execFile(process.execPath, ['--input-type=module', '-e', source], (_, stdout, stderr) => {
       resolve({ lines: stderr.trimEnd().split('\n'), output: stdout });
