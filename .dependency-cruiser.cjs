@@ -110,7 +110,7 @@ module.exports = {
     ownedBy('ipaddr[.]js', '^src/(callback|http/management)/'),
     ownedBy('ajv|ajv-formats|re2js', '^src/schema/'),
     ownedBy('prom-client', '^src/metrics(-gauges)?\\.ts$'),
-    ownedBy('winston|winston-transport', '^src/log\\.ts$'),
+    ownedBy('winston|winston-transport|safe-stable-stringify', '^src/log\\.ts$'),
     ownedBy('yaml', '^src/config\\.ts$'),
   ],
   options: {

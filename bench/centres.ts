@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startMariaDb, startRabbitMq } from '../scripts/own-services.mjs';
+import { configSchema } from '../src/config-schema.js';
 import { startCentreProcess, type CentreOptions, type CentreProcess } from '../test/support/centre-process.js';
 import {
   BROKER_URL,
@@ -15,7 +16,7 @@ import {
 } from './surroundings.js';
 
 /** How the centres of the bench log unless told otherwise: by their default. */
-export const DEFAULT_LOG_LEVEL = 'info';
+export const DEFAULT_LOG_LEVEL = configSchema.parse({}).log.level;
 
 /** A place at which centre processes can be started. */
 export interface Place {
@@ -67,7 +68,7 @@ export async function withOwnDatabase<T>(work: (databaseUrl: string) => Promise<
 
 /**
  * Starts a centre process for `work` and stops it afterwards. It logs as it does by default, a line per event and per
- * attempt, into a file; of these only the others are shown, when it has ended.
+ * attempt, into a file; whatever else stands there is shown when it has ended.
  */
 export async function withCentre<T>(
   place: Pick<Place, 'environment'>,

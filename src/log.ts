@@ -1,8 +1,12 @@
+import { configure } from 'safe-stable-stringify';
 import winston from 'winston';
 import Transport from 'winston-transport';
 import type { Log } from './core/ports.js';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
+
+/** JSON of anything, a circle or a bigint too; winston's own format sets this up anew for every line. */
+const jsonOf = configure({ deterministic: false });
 
 /** Where winston's formats leave the text of a line. */
 const TEXT = Symbol.for('message');
@@ -15,8 +19,7 @@ export function createLog(level: string): Log {
   const logger = winston.createLogger({
     level,
     levels: winston.config.npm.levels,
-    // winston's own JSON format is made for objects of any kind, and much slower.
-    format: winston.format.printf((line) => JSON.stringify(line)),
+    format: winston.format.printf((line) => jsonOf(line)),
     transports: [new StandardError()],
   });
   const write =

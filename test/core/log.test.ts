@@ -37,6 +37,13 @@ describe('the log', () => {
     ]);
   });
 
+  it('takes what JSON has no word for', async () => {
+    const { lines } = await written('info', `const a = { n: 1n }; a.self = a; log.info('event.odd', { a });`);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { message: 'event.odd', a: { n: 1, self: '[Circular]' } },
+    ]);
+  });
+
   it.each(['process.exit(1);', "throw new Error('unforeseen');"])('has its last lines before %s', async (end) => {
     const { lines } = await written('info', `log.info('one'); log.info('two'); ${end}`);
     const found = lines.flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as { message: string }] : []));

@@ -65,7 +65,7 @@ export function unreadableFields(places: UnreadablePlace[]): { unreadable?: stri
   return places.length === 0 ? {} : { unreadable: places.map((place) => place.field) };
 }
 
-/** The begin of the year 0: RFC 3339 can say no earlier one. */
+/** The beginning of the year 0: RFC 3339 can say no earlier one. */
 const EARLIEST_TIME = -62_167_219_200_000;
 
 /** A time that no RFC 3339 can say is shown as the nearest that can: rows of old may hold what a message said. */
